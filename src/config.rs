@@ -1,0 +1,241 @@
+//! Settings: the file `config/cogward.yaml`, as typed values.
+//!
+//! `compile` is the only way from text to [`Settings`]; every field already has the type that it is used as, and nothing is
+//! checked again later. Relative paths are resolved against the folder of the file that names them.
+
+use std::{collections::HashMap, net::SocketAddr, path::PathBuf, time::Duration};
+
+use http::HeaderName;
+
+use crate::{
+    identity::CredentialSource,
+    request::TrustedProxies,
+    token::{Provider, ProviderId},
+};
+
+/// Everything that the settings file says.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where requests are taken, at least one. A change needs a restart.
+    pub listeners: Vec<Listener>,
+    /// Where metrics, health and status are told. A change needs a restart.
+    pub admin: SocketAddr,
+    /// Worker threads; `None` is one a core. A change needs a restart.
+    pub threads: Option<usize>,
+    /// Whose `X-Forwarded-*` is believed.
+    pub trusted_proxies: TrustedProxies,
+    /// After SIGTERM: how long to go on accepting while readiness is red.
+    pub shutdown_delay: Duration,
+    /// How long requests in flight may then take.
+    pub shutdown_grace: Duration,
+    /// Whose tokens are accepted, and where they stand.
+    pub identity: Identity,
+    /// Where allowed requests go, at least one.
+    pub upstreams: Vec<Upstream>,
+    /// Which header fields tell the upstream who asks.
+    pub identity_headers: Vec<IdentityHeader>,
+    /// Leaves the credential that authenticated in the forwarded request.
+    pub forward_credential: bool,
+    /// Where the policies are.
+    pub policies: Policies,
+    /// Where audit lines go.
+    pub audit: AuditDestination,
+    /// Sizes and times that no client may exceed.
+    pub limits: Limits,
+}
+
+/// One address where requests are taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// Address and port; port 0 takes a free one.
+    pub address: SocketAddr,
+    /// Certificate and key; plain text without.
+    pub tls: Option<TlsFiles>,
+}
+
+/// PEM files of a listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The certificate chain, leaf first.
+    pub certificate: PathBuf,
+    /// The private key.
+    pub private_key: PathBuf,
+}
+
+/// Whose tokens are accepted, and where they stand in a request.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// The issuers, at least one.
+    pub providers: Vec<ProviderSettings>,
+    /// The places that are looked at, all of them each time.
+    pub credentials: Vec<CredentialSource>,
+    /// Origins (`https://app.example`) whose pages may send a cookie with an unsafe method.
+    pub cookie_origins: Vec<String>,
+    /// The life of signing keys.
+    pub keys: KeyTimes,
+    /// How many verified tokens are remembered.
+    pub token_cache_entries: usize,
+}
+
+/// One provider, and where its keys come from.
+#[derive(Clone, Debug)]
+pub struct ProviderSettings {
+    /// What its tokens must say.
+    pub provider: Provider,
+    /// Where its keys are.
+    pub keys: KeySource,
+}
+
+/// Where the keys of a provider are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeySource {
+    /// Fetched and refreshed. `https`, or `http` on loopback or where the settings say `allow_insecure`.
+    Url(http::Uri),
+    /// A JWKS file, read with the settings.
+    File(PathBuf),
+}
+
+/// The life of signing keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyTimes {
+    /// How often they are fetched.
+    pub refresh: Duration,
+    /// The least time between two fetches that unknown keys cause.
+    pub min_refetch: Duration,
+    /// How long the last good keys serve through an outage.
+    pub stale_if_error: Duration,
+    /// Total time of one fetch.
+    pub timeout: Duration,
+}
+
+/// Where allowed requests go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Upstream {
+    /// Its name in policies, metrics and audit lines.
+    pub id: String,
+    /// Its servers, at least one, used in turn.
+    pub endpoints: Vec<Endpoint>,
+    /// The `Host` that it is sent.
+    pub host: UpstreamHost,
+    /// How long it may take.
+    pub timeouts: Timeouts,
+}
+
+/// One server of an upstream.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Endpoint {
+    /// `https`.
+    pub tls: bool,
+    /// Host name or address, without brackets.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+}
+
+/// The `Host` that an upstream is sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UpstreamHost {
+    /// The client's own.
+    Preserve,
+    /// This one, always.
+    Named(String),
+}
+
+/// How long an upstream may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// To connect, TLS included.
+    pub connect: Duration,
+    /// Between two reads.
+    pub read: Duration,
+    /// For one write.
+    pub write: Duration,
+    /// How long an idle connection is kept.
+    pub idle: Duration,
+    /// Between two reads of an upgraded connection or an event stream.
+    pub stream_idle: Duration,
+}
+
+/// One header field that tells the upstream who asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdentityHeader {
+    /// Its name.
+    pub name: HeaderName,
+    /// What it tells.
+    pub value: IdentityValue,
+}
+
+/// What an identity header tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum IdentityValue {
+    /// The principal's id.
+    Id,
+    /// Its roles, joined by `,`.
+    Roles,
+    /// The provider's name.
+    Provider,
+    /// The app client.
+    ClientId,
+    /// `user` or `machine`.
+    Kind,
+    /// A claim; `username` falls back to `cognito:username`.
+    Claim(String),
+}
+
+/// Where the policies are and how they are watched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policies {
+    /// The folder.
+    pub path: PathBuf,
+    /// How often it is looked at where no event comes.
+    pub poll: Duration,
+    /// Accepts a folder without any route.
+    pub allow_empty: bool,
+}
+
+/// Where audit lines go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AuditDestination {
+    /// Standard output.
+    Stdout,
+    /// Appended to a file.
+    File(PathBuf),
+    /// Nowhere.
+    Off,
+}
+
+/// Sizes and times that no client may exceed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of a request head.
+    pub header_bytes: usize,
+    /// Header fields of a request.
+    pub headers: usize,
+    /// Bytes of a request target.
+    pub target_bytes: usize,
+    /// Bytes of a token.
+    pub token_bytes: usize,
+    /// Bytes of a request body, where a route does not say otherwise.
+    pub body_bytes: u64,
+    /// Bytes of a body that a decision reads.
+    pub decision_body_bytes: usize,
+    /// Connections at once, over all listeners.
+    pub connections: usize,
+    /// From the first byte of a head to its last.
+    pub header_timeout: Duration,
+    /// Between two reads of a request body.
+    pub body_stall: Duration,
+    /// Between two requests of a connection.
+    pub keepalive: Duration,
+    /// Until a client takes what is written to it.
+    pub write_stall: Duration,
+    /// For a TLS handshake.
+    pub tls_handshake: Duration,
+}
+
+impl Settings {
+    /// The place of each provider by name.
+    pub fn provider_places(&self) -> HashMap<ProviderId, usize> {
+        self.identity.providers.iter().enumerate().map(|(place, p)| (p.provider.id.clone(), place)).collect()
+    }
+}

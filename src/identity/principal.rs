@@ -1,0 +1,112 @@
+//! Who is asking, once that is known.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::token::{Claims, ProviderId};
+
+/// What kind of principal asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Nobody that is known.
+    Anonymous,
+    /// A person who signed in.
+    User,
+    /// A program with client credentials.
+    Machine,
+}
+
+impl Kind {
+    /// The word for it in policies, headers and audit lines.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Anonymous => "anonymous",
+            Self::User => "user",
+            Self::Machine => "machine",
+        }
+    }
+}
+
+/// Roles that the gateway gives; groups of these names are ignored.
+pub const RESERVED_ROLES: [&str; 3] = ["authenticated", "anonymous", "anyone"];
+
+/// A principal whose token verified. Two of them are the same when provider and id are.
+#[derive(Debug)]
+pub struct Verified {
+    pub(super) provider: ProviderId,
+    pub(super) roles: Vec<Box<str>>,
+    pub(super) claims: Claims,
+}
+
+impl Verified {
+    /// The provider that vouches for it.
+    pub fn provider(&self) -> &ProviderId {
+        &self.provider
+    }
+
+    /// The id: the value of the principal claim.
+    pub fn id(&self) -> &str {
+        self.claims.id()
+    }
+
+    /// The token's groups behind the provider's `role_prefix`, reserved names left out. Empty for a machine.
+    pub fn roles(&self) -> &[Box<str>] {
+        &self.roles
+    }
+
+    /// The verified claims.
+    pub fn claims(&self) -> &Claims {
+        &self.claims
+    }
+
+    /// One claim by name. `email` is absent unless `email_verified` is true.
+    pub fn claim(&self, name: &str) -> Option<&Value> {
+        let all = self.claims.all();
+        // SECURITY: an address that nobody confirmed is what the user typed: `an_unverified_email_is_no_email`.
+        if name == "email" && !is_true(all.get("email_verified")) {
+            return None;
+        }
+        all.get(name)
+    }
+}
+
+/// `true`, or the string that some emulators and user pool attributes carry instead.
+fn is_true(value: Option<&Value>) -> bool {
+    value.is_some_and(|value| value.as_bool() == Some(true) || value.as_str() == Some("true"))
+}
+
+/// Who is asking. Made only in this module's parent.
+#[derive(Clone, Debug)]
+pub enum Principal {
+    /// No credential was presented, or the route does not look.
+    Anonymous,
+    /// A person.
+    User(Arc<Verified>),
+    /// A program.
+    Machine(Arc<Verified>),
+}
+
+impl Principal {
+    /// The principal of a verified token.
+    pub(super) fn of(verified: Arc<Verified>) -> Self {
+        if verified.claims.is_machine() { Self::Machine(verified) } else { Self::User(verified) }
+    }
+
+    /// What kind it is.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Anonymous => Kind::Anonymous,
+            Self::User(_) => Kind::User,
+            Self::Machine(_) => Kind::Machine,
+        }
+    }
+
+    /// The verified principal, unless anonymous.
+    pub fn verified(&self) -> Option<&Arc<Verified>> {
+        match self {
+            Self::Anonymous => None,
+            Self::User(verified) | Self::Machine(verified) => Some(verified),
+        }
+    }
+}

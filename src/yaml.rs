@@ -1,0 +1,208 @@
+//! YAML and JSON text to a tree, and the tree to typed values with every problem noted.
+//!
+//! The only caller of `serde_yaml`. Two stages: [`parse`] turns text into a [`Node`] (size limit, duplicate keys, tags and several
+//! documents refused); a [`Cursor`] walks that tree and reports what does not fit, with line and column, instead of stopping
+//! at the first problem. Knows nothing of policies or settings.
+
+mod cursor;
+mod locate;
+
+use std::{collections::HashSet, fmt};
+
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+
+use crate::diagnostic::Diagnostic;
+
+pub use cursor::{Cursor, MapCursor, Source};
+pub use locate::{Pointer, Position, Step};
+
+/// The largest file that is read, in bytes.
+pub const MAX_BYTES: usize = 1024 * 1024;
+
+/// One file, already read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceFile {
+    /// Its path as the user knows it.
+    pub name: String,
+    /// Its whole text.
+    pub text: String,
+}
+
+/// A YAML or JSON value. Maps keep the order of the file.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Node {
+    /// `null`, `~` or nothing.
+    Null,
+    /// `true` or `false`.
+    Bool(bool),
+    /// A whole number.
+    Integer(i128),
+    /// A number with a fraction or an exponent.
+    Float(f64),
+    /// A string.
+    Text(String),
+    /// A string in which environment variables were replaced: it may yet be read as a number or a boolean.
+    Expanded(String),
+    /// A sequence.
+    List(Vec<Node>),
+    /// A mapping with string keys, none of them twice.
+    Map(Vec<(String, Node)>),
+}
+
+impl Node {
+    /// The value under `key`, when this is a map that has it.
+    pub fn get(&self, key: &str) -> Option<&Node> {
+        match self {
+            Self::Map(entries) => entries.iter().find(|(name, _)| name == key).map(|(_, value)| value),
+            Self::Null
+            | Self::Bool(_)
+            | Self::Integer(_)
+            | Self::Float(_)
+            | Self::Text(_)
+            | Self::Expanded(_)
+            | Self::List(_) => None,
+        }
+    }
+
+    /// The string that this node holds.
+    pub fn as_text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) | Self::Expanded(text) => Some(text),
+            Self::Null | Self::Bool(_) | Self::Integer(_) | Self::Float(_) | Self::List(_) | Self::Map(_) => None,
+        }
+    }
+
+    /// The same value as JSON; `None` for a number that JSON cannot hold.
+    pub fn to_json(&self) -> Option<serde_json::Value> {
+        Some(match self {
+            Self::Null => serde_json::Value::Null,
+            Self::Bool(value) => (*value).into(),
+            Self::Integer(value) => serde_json::Number::from_i128(*value)?.into(),
+            Self::Float(value) => serde_json::Number::from_f64(*value)?.into(),
+            Self::Text(text) | Self::Expanded(text) => text.clone().into(),
+            Self::List(items) => items.iter().map(Self::to_json).collect::<Option<Vec<_>>>()?.into(),
+            Self::Map(entries) => {
+                let entries = entries.iter().map(|(key, value)| Some((key.clone(), value.to_json()?)));
+                serde_json::Value::Object(entries.collect::<Option<_>>()?)
+            }
+        })
+    }
+
+    /// What the reader of a message would call this value.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Self::Null => "nothing",
+            Self::Bool(_) => "a boolean",
+            Self::Integer(_) | Self::Float(_) => "a number",
+            Self::Text(_) | Self::Expanded(_) => "a string",
+            Self::List(_) => "a list",
+            Self::Map(_) => "a map",
+        }
+    }
+}
+
+/// Parses one document.
+///
+/// # Errors
+/// One diagnostic: `Y001` too large, `Y002` not YAML, more than one document, a duplicate key, a tag or a key that is not a string.
+pub fn parse(file: &str, text: &str) -> Result<Node, Diagnostic> {
+    if text.len() > MAX_BYTES {
+        return Err(Diagnostic::of_file("Y001", file, format!("the file has {} bytes", text.len()))
+            .with_help(format!("at most {MAX_BYTES} bytes are read; split it into several files")));
+    }
+    serde_yaml::from_str::<Node>(text).map_err(|error| {
+        let place = error.location();
+        let message = error.to_string();
+        // serde_yaml appends the place to its text; the place is told apart already.
+        let message = message.split(" at line ").next().unwrap_or(&message).to_owned();
+        let mut finding = Diagnostic::of_file("Y002", file, message);
+        (finding.line, finding.column) = (place.as_ref().map(|at| at.line()), place.as_ref().map(|at| at.column()));
+        finding
+    })
+}
+
+struct NodeVisitor;
+
+impl<'de> Visitor<'de> for NodeVisitor {
+    type Value = Node;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a plain YAML value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Node, E> {
+        Ok(Node::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Node, E> {
+        Ok(Node::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Node, E> {
+        Ok(Node::Integer(value.into()))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Node, E> {
+        Ok(Node::Integer(value.into()))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Node, E> {
+        Ok(Node::Float(value))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Node, E> {
+        Ok(Node::Text(value.to_owned()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Node, A::Error> {
+        let mut list = Vec::new();
+        while let Some(item) = items.next_element()? {
+            list.push(item);
+        }
+        Ok(Node::List(list))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Node, A::Error> {
+        let mut map: Vec<(String, Node)> = Vec::new();
+        let mut seen = HashSet::new();
+        while let Some(key) = entries.next_key_seed(NewKey(&mut seen))? {
+            map.push((key, entries.next_value()?));
+        }
+        Ok(Node::Map(map))
+    }
+}
+
+/// A key that must be a string and new. It refuses itself, so that the error carries the place of the key.
+struct NewKey<'a>(&'a mut HashSet<String>);
+
+impl<'de> DeserializeSeed<'de> for NewKey<'_> {
+    type Value = String;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<String, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for NewKey<'_> {
+    type Value = String;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string as key")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, key: &str) -> Result<String, E> {
+        if !self.0.insert(key.to_owned()) {
+            return Err(E::custom(format_args!("the key `{key}` appears twice")));
+        }
+        Ok(key.to_owned())
+    }
+}
+
+impl<'de> Deserialize<'de> for Node {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(NodeVisitor)
+    }
+}
+
+#[cfg(test)]
+mod tests;

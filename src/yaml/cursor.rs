@@ -1,0 +1,306 @@
+//! Reading a [`Node`] into typed values: each reader either returns the value or notes what is wrong, and the caller goes on,
+//! so that one run tells every problem of a file.
+
+use std::{cell::RefCell, fmt::Display, ops::RangeInclusive, str::FromStr};
+
+use super::{Node, Pointer};
+use crate::diagnostic::{Diagnostic, Report, Severity};
+
+/// One file being read, and what was found in it so far.
+#[derive(Debug)]
+pub struct Source<'a> {
+    file: &'a str,
+    text: &'a str,
+    report: RefCell<Report>,
+}
+
+impl<'a> Source<'a> {
+    /// A file by the name that the user knows, and its whole text.
+    pub fn new(file: &'a str, text: &'a str) -> Self {
+        Self { file, text, report: RefCell::default() }
+    }
+
+    /// The file's name.
+    pub fn file(&self) -> &'a str {
+        self.file
+    }
+
+    /// Notes a finding at `pointer`.
+    pub fn note(
+        &self,
+        severity: Severity,
+        code: &'static str,
+        pointer: &Pointer,
+        message: String,
+        help: Option<String>,
+    ) {
+        let position = pointer.locate(self.text);
+        self.report.borrow_mut().push(Diagnostic {
+            severity,
+            code,
+            file: self.file.to_owned(),
+            line: position.map(|at| at.line),
+            column: position.map(|at| at.column),
+            pointer: pointer.to_string(),
+            message,
+            help,
+        });
+    }
+
+    /// Ends the reading and gives up what was found.
+    pub fn into_report(self) -> Report {
+        self.report.into_inner()
+    }
+}
+
+/// A place in a document: the value there, and the way to it.
+#[derive(Clone, Debug)]
+pub struct Cursor<'a> {
+    source: &'a Source<'a>,
+    node: &'a Node,
+    pointer: Pointer,
+}
+
+impl<'a> Cursor<'a> {
+    /// The top of a document.
+    pub fn top(source: &'a Source<'a>, node: &'a Node) -> Self {
+        Self { source, node, pointer: Pointer::default() }
+    }
+
+    /// The value here.
+    pub fn node(&self) -> &'a Node {
+        self.node
+    }
+
+    /// The way here.
+    pub fn pointer(&self) -> &Pointer {
+        &self.pointer
+    }
+
+    /// The file that this value stands in.
+    pub fn source(&self) -> &'a Source<'a> {
+        self.source
+    }
+
+    /// Notes an error here.
+    pub fn error(&self, code: &'static str, message: impl Into<String>) {
+        self.source.note(Severity::Error, code, &self.pointer, message.into(), None);
+    }
+
+    /// Notes an error here, with advice.
+    pub fn error_with_help(&self, code: &'static str, message: impl Into<String>, help: impl Into<String>) {
+        self.source.note(Severity::Error, code, &self.pointer, message.into(), Some(help.into()));
+    }
+
+    /// Notes a warning here, with advice.
+    pub fn warning(&self, code: &'static str, message: impl Into<String>, help: impl Into<String>) {
+        self.source.note(Severity::Warning, code, &self.pointer, message.into(), Some(help.into()));
+    }
+
+    fn expected(&self, what: &str) {
+        self.error("Y003", format!("expected {what}, found {}", self.node.kind()));
+    }
+
+    /// A map with at least one entry.
+    pub fn map(&self) -> Option<MapCursor<'a>> {
+        match self.node {
+            Node::Map(entries) if entries.is_empty() => {
+                self.error_with_help("Y004", "the map is empty", "fill it or leave the key out");
+                None
+            }
+            Node::Map(entries) => Some(MapCursor { cursor: self.clone(), entries, taken: Vec::new() }),
+            Node::Null
+            | Node::Bool(_)
+            | Node::Integer(_)
+            | Node::Float(_)
+            | Node::Text(_)
+            | Node::Expanded(_)
+            | Node::List(_) => {
+                self.expected("a map");
+                None
+            }
+        }
+    }
+
+    /// The items of a list with at least one item.
+    pub fn list(&self) -> Option<Vec<Cursor<'a>>> {
+        match self.node {
+            Node::List(items) if items.is_empty() => {
+                self.error_with_help("Y004", "the list is empty", "fill it or leave the key out");
+                None
+            }
+            Node::List(_) => self.list_or_empty(),
+            Node::Null
+            | Node::Bool(_)
+            | Node::Integer(_)
+            | Node::Float(_)
+            | Node::Text(_)
+            | Node::Expanded(_)
+            | Node::Map(_) => {
+                self.expected("a list");
+                None
+            }
+        }
+    }
+
+    /// The items of a list that may be empty, for the few keys whose default is an empty list.
+    pub fn list_or_empty(&self) -> Option<Vec<Cursor<'a>>> {
+        let Node::List(items) = self.node else {
+            self.expected("a list");
+            return None;
+        };
+        let place = |(index, node)| Cursor { source: self.source, node, pointer: self.pointer.index(index) };
+        Some(items.iter().enumerate().map(place).collect())
+    }
+
+    /// A string that is not empty.
+    pub fn text(&self) -> Option<&'a str> {
+        match self.node.as_text() {
+            Some("") => {
+                self.error("Y004", "the string is empty");
+                None
+            }
+            Some(text) => Some(text),
+            None => {
+                self.expected("a string");
+                None
+            }
+        }
+    }
+
+    /// A string that parses as `T`; `code` names the problem when it does not.
+    pub fn parse<T>(&self, code: &'static str) -> Option<T>
+    where
+        T: FromStr,
+        T::Err: Display,
+    {
+        match self.text()?.parse() {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.error(code, error.to_string());
+                None
+            }
+        }
+    }
+
+    /// `true` or `false`.
+    pub fn bool(&self) -> Option<bool> {
+        match self.node {
+            Node::Bool(value) => Some(*value),
+            Node::Expanded(text) if text == "true" => Some(true),
+            Node::Expanded(text) if text == "false" => Some(false),
+            Node::Null
+            | Node::Integer(_)
+            | Node::Float(_)
+            | Node::Text(_)
+            | Node::Expanded(_)
+            | Node::List(_)
+            | Node::Map(_) => {
+                self.expected("`true` or `false`");
+                None
+            }
+        }
+    }
+
+    /// A whole number in `range`.
+    pub fn integer(&self, range: RangeInclusive<u64>) -> Option<u64> {
+        let value = match self.node {
+            Node::Integer(value) => Some(*value),
+            Node::Expanded(text) => text.parse().ok(),
+            Node::Null | Node::Bool(_) | Node::Float(_) | Node::Text(_) | Node::List(_) | Node::Map(_) => None,
+        };
+        let Some(value) = value else {
+            self.expected("a whole number");
+            return None;
+        };
+        let fits = u64::try_from(value).ok().filter(|value| range.contains(value));
+        if fits.is_none() {
+            self.error("Y006", format!("`{value}` is not between {} and {}", range.start(), range.end()));
+        }
+        fits
+    }
+
+    /// Each item of a non-empty list, read by `read`; `None` when any of them does not fit.
+    pub fn each<T>(&self, read: impl Fn(&Cursor<'a>) -> Option<T>) -> Option<Vec<T>> {
+        let items = self.list()?;
+        let values: Vec<_> = items.iter().filter_map(read).collect();
+        (values.len() == items.len()).then_some(values)
+    }
+}
+
+/// A map being read. [`finish`](Self::finish) reports the keys that nobody asked for.
+#[derive(Debug)]
+pub struct MapCursor<'a> {
+    cursor: Cursor<'a>,
+    entries: &'a [(String, Node)],
+    taken: Vec<&'static str>,
+}
+
+impl<'a> MapCursor<'a> {
+    /// The map itself, to note something about it as a whole.
+    pub fn here(&self) -> &Cursor<'a> {
+        &self.cursor
+    }
+
+    /// The value of `key`, if it is there. A null is reported, and counts as absent.
+    pub fn take(&mut self, key: &'static str) -> Option<Cursor<'a>> {
+        self.taken.push(key);
+        let (_, node) = self.entries.iter().find(|(name, _)| name == key)?;
+        let found = Cursor { source: self.cursor.source, node, pointer: self.cursor.pointer.key(key) };
+        if *node == Node::Null {
+            found.error_with_help("Y004", format!("`{key}` is empty"), "fill it or leave the key out");
+            return None;
+        }
+        Some(found)
+    }
+
+    /// The value of `key`, reported as missing when it is not there.
+    pub fn require(&mut self, key: &'static str) -> Option<Cursor<'a>> {
+        if !self.entries.iter().any(|(name, _)| name == key) {
+            self.taken.push(key);
+            self.cursor.error("Y005", format!("`{key}` is missing"));
+            return None;
+        }
+        self.take(key)
+    }
+
+    /// Every entry, for maps whose keys are the user's own.
+    pub fn entries(&self) -> impl Iterator<Item = (&'a str, Cursor<'a>)> + use<'a> {
+        let cursor = self.cursor.clone();
+        self.entries.iter().map(move |(key, node)| {
+            (key.as_str(), Cursor { source: cursor.source, node, pointer: cursor.pointer.key(key) })
+        })
+    }
+
+    /// Reports every key that was never asked for.
+    pub fn finish(self) {
+        for (key, value) in self.entries() {
+            if self.taken.contains(&key) {
+                continue;
+            }
+            let near =
+                self.taken.iter().filter(|known| distance(known, key) <= 2).min_by_key(|known| distance(known, key));
+            let help = match near {
+                Some(known) => format!("did you mean `{known}`?"),
+                None => format!("known keys are: {}", self.taken.join(", ")),
+            };
+            value.error_with_help("Y007", format!("unknown key `{key}`"), help);
+        }
+    }
+}
+
+/// Edits between two words (Levenshtein), for "did you mean".
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
+    for (i, left) in a.chars().enumerate() {
+        let mut next = vec![i + 1];
+        for (j, right) in b.chars().enumerate() {
+            let change = row.get(j).copied().unwrap_or(0) + usize::from(left != right);
+            let remove = row.get(j + 1).copied().unwrap_or(0) + 1;
+            let insert = next.last().copied().unwrap_or(0) + 1;
+            next.push(change.min(remove).min(insert));
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or(0)
+}

@@ -1,0 +1,93 @@
+use expect_test::{Expect, expect};
+
+use super::*;
+
+fn check(text: &str, read: impl Fn(&Cursor<'_>), expected: Expect) {
+    let report = match parse("file.yaml", text) {
+        Err(finding) => [finding].into_iter().collect(),
+        Ok(node) => {
+            let source = Source::new("file.yaml", text);
+            read(&Cursor::top(&source, &node));
+            source.into_report()
+        }
+    };
+    expected.assert_eq(&report.to_string());
+}
+
+#[test]
+fn every_problem_is_told_with_its_place() {
+    check(
+        "routes:\n  - id: a\n    pth: /x\n    size: lots\n  -\n  - {}\n",
+        |top| {
+            let mut map = top.map().unwrap();
+            for route in map.require("routes").unwrap().list().unwrap() {
+                let Some(mut route) = route.map() else { continue };
+                route.require("id").and_then(|id| id.text());
+                route.require("path");
+                route.take("size").and_then(|size| size.integer(1..=9));
+                route.finish();
+            }
+            map.finish();
+        },
+        expect![[r#"
+            error[Y004]: the entry is empty
+              --> file.yaml:5:4  (routes[1])
+
+            error[Y005]: `path` is missing
+              --> file.yaml:2:5  (routes[0])
+
+            error[Y003]: expected a whole number, found a string
+              --> file.yaml:4:11  (routes[0].size)
+
+            error[Y007]: unknown key `pth`
+              --> file.yaml:3:10  (routes[0].pth)
+              help: did you mean `path`?
+
+            error[Y003]: expected a map, found nothing
+              --> file.yaml:5:4  (routes[1])
+
+            error[Y004]: the map is empty
+              --> file.yaml:6:5  (routes[2])
+              help: fill it or leave the key out"#]],
+    );
+}
+
+#[test]
+fn a_duplicate_key_is_refused() {
+    check(
+        "a: 1\nb: 2\na: 3\n",
+        |_| (),
+        expect![[r#"
+        error[Y002]: the key `a` appears twice
+          --> file.yaml:1:1"#]],
+    );
+}
+
+#[test]
+fn a_second_document_a_tag_and_a_number_as_key_are_refused() {
+    for text in ["a: 1\n---\nb: 2\n", "a: !secret x\n", "1: x\n", "", "a: [1\n"] {
+        assert!(parse("file.yaml", text).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn an_alias_bomb_ends_with_an_error() {
+    let mut text = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n".to_owned();
+    for level in 1..20 {
+        let refs = vec![format!("*a{}", level - 1); 9].join(", ");
+        text.push_str(&format!("a{level}: &a{level} [{refs}]\n"));
+    }
+    assert!(parse("file.yaml", &text).is_err());
+    assert!(parse("file.yaml", &"[".repeat(10_000)).is_err());
+}
+
+#[test]
+fn an_expanded_string_can_be_read_as_a_number_or_a_boolean() {
+    let source = Source::new("f", "");
+    let node = Node::Expanded("12".into());
+    assert_eq!(Cursor::top(&source, &node).integer(1..=20), Some(12));
+    let node = Node::Expanded("true".into());
+    assert_eq!(Cursor::top(&source, &node).bool(), Some(true));
+    let node = Node::Text("12".into());
+    assert_eq!(Cursor::top(&source, &node).integer(1..=20), None);
+}
