@@ -1,0 +1,84 @@
+//! A session's head as the one reading that is decided on.
+
+use std::net::IpAddr;
+
+use http::{Version, header};
+use pingora::http::RequestHeader;
+
+use crate::{
+    gate::{Denial, Generation},
+    request::{Forwarded, Headers, Host, Lookup, RequestView, Target},
+};
+
+/// The parts of a request that are parsed once: target, host, and who sent it.
+#[derive(Debug)]
+pub(super) struct Reading {
+    pub(super) target: Target,
+    pub(super) host: Host,
+    pub(super) forwarded: Forwarded,
+    websocket: bool,
+}
+
+/// What the connection knows of its client.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Peer {
+    pub(super) address: IpAddr,
+    pub(super) secure: bool,
+}
+
+impl Reading {
+    /// Reads a head from which reserved and nominated fields were removed.
+    pub(super) fn of(request: &RequestHeader, peer: Peer, generation: &Generation) -> Result<Self, Denial> {
+        let settings = generation.settings();
+        if request.raw_path().len() > settings.limits.target_bytes || request.headers.len() > settings.limits.headers {
+            return Err(Denial::HeadersTooLarge);
+        }
+        let headers = Headers::new(&request.headers);
+        let host = host(request, headers)?;
+        let target = Target::parse(request.raw_path(), &host)?;
+        let forwarded = settings.trusted_proxies.forwarded(peer.address, peer.secure, &host, headers);
+        Ok(Self { target, host, forwarded, websocket: is_websocket(request, headers) })
+    }
+
+    /// What a decision may look at.
+    pub(super) fn view<'a>(&'a self, request: &'a RequestHeader) -> RequestView<'a> {
+        RequestView {
+            method: &request.method,
+            host: &self.host,
+            path: &self.target.path,
+            query: self.target.query(),
+            headers: Headers::new(&request.headers),
+            client: self.forwarded.client,
+            secure: self.forwarded.secure,
+            websocket: self.websocket,
+        }
+    }
+
+    pub(super) fn is_websocket(&self) -> bool {
+        self.websocket
+    }
+}
+
+/// HTTP/2 names the host in `:authority`, HTTP/1 in `Host`; a request that says both must say the same.
+fn host(request: &RequestHeader, headers: Headers<'_>) -> Result<Host, Denial> {
+    let field = match headers.single(&header::HOST) {
+        Lookup::One(value) => Some(value.as_bytes()),
+        Lookup::Absent => None,
+        Lookup::Repeated | Lookup::Malformed => return Err(Denial::Malformed("`host` is repeated")),
+    };
+    let authority = (request.version == Version::HTTP_2).then(|| request.uri.authority()).flatten();
+    let bytes = authority.map(|authority| authority.as_str().as_bytes()).or(field);
+    let parse = |bytes| Host::parse(bytes).map_err(|_| Denial::Malformed("the host is not `host[:port]`"));
+    let host = parse(bytes.ok_or(Denial::Malformed("the host is missing"))?)?;
+    match field {
+        Some(field) if parse(field)? != host => Err(Denial::Malformed("`host` and `:authority` differ")),
+        Some(_) | None => Ok(host),
+    }
+}
+
+/// A WebSocket handshake (RFC 6455 section 4.1).
+fn is_websocket(request: &RequestHeader, headers: Headers<'_>) -> bool {
+    let upgrade = headers.single(&header::UPGRADE);
+    request.version == Version::HTTP_11
+        && matches!(upgrade, Lookup::One(value) if value.as_bytes().eq_ignore_ascii_case(b"websocket"))
+}

@@ -1,0 +1,1 @@
+//! Puts the rooms together: files to a first generation, sockets, tasks, signals, an orderly end.
