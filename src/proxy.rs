@@ -7,12 +7,13 @@ mod body;
 mod exchange;
 mod forward;
 mod reading;
+mod request_id;
 mod respond;
 mod upstream;
 
 pub use upstream::{Upstreams, keep_resolved};
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -26,11 +27,12 @@ use pingora::{
 
 use crate::{
     admission::Admissions,
-    edge::Conn,
-    gate::{Denial, Generation, Live},
+    gate::{Admission, Denial, Generation, Permit},
+    policy::Body,
     telemetry::Telemetry,
 };
-use exchange::{Exchange, UpstreamFault};
+use exchange::{Exchange, upstream_error};
+use reading::Reading;
 
 /// What serves at the moment: a generation, and the upstreams of its settings.
 #[derive(Debug)]
@@ -53,23 +55,12 @@ impl Gateway {
         Self { admissions, telemetry }
     }
 
-    /// Reads, admits and, where the answer is no, answers. True when answered.
-    async fn receive(&self, session: &mut Session, exchange: &mut Exchange) -> Result<bool> {
-        let serving = self.admissions.serving();
-        let limits = serving.generation.settings().limits;
-        exchange.begin(session, serving);
-        let outcome = body::refuse_announced(session, limits.body_bytes).and(exchange.read(session));
-        let outcome = match outcome {
-            Ok(reading) => self.admit(session, exchange, reading).await,
-            Err(denial) => Err(denial),
-        };
-        match outcome {
-            Ok(()) => Ok(false),
-            Err(denial) => {
-                respond::refuse(session, exchange, denial).await?;
-                Ok(true)
-            }
-        }
+    /// The line: read, admit, and hold what is needed to forward.
+    async fn receive(&self, session: &mut Session, exchange: &mut Exchange) -> std::result::Result<(), Denial> {
+        let reading = exchange.begin(session)?;
+        let permit = self.admit(session, exchange, &reading).await?;
+        body::refuse_announced(session, exchange.body_limit(&permit))?;
+        exchange.admitted(permit, reading)
     }
 
     /// Asks the gate, and once more with the body where the decision needs it.
@@ -77,22 +68,22 @@ impl Gateway {
         &self,
         session: &mut Session,
         exchange: &mut Exchange,
-        reading: reading::Reading,
-    ) -> std::result::Result<(), Denial> {
-        let admission = self.admissions.admit(exchange, &reading, session.req_header(), None).await?;
-        let permit = match admission {
-            crate::gate::Admission::Permit(permit) => permit,
-            crate::gate::Admission::NeedsBody { limit } => {
-                let json = body::read_for_decision(session, limit).await?;
-                match self.admissions.admit(exchange, &reading, session.req_header(), Some(&json)).await? {
-                    crate::gate::Admission::Permit(permit) => permit,
-                    // The gate has the body and still asks for it: a defect, and no reason to forward.
-                    crate::gate::Admission::NeedsBody { .. } => return Err(Denial::Internal),
-                }
-            }
+        reading: &Reading,
+    ) -> std::result::Result<Permit, Denial> {
+        let (serving, seen) = (&mut exchange.serving, &mut exchange.seen);
+        let view = reading.view(session.req_header());
+        let limit = match self.admissions.admit(serving, &view, Body::Unread, seen).await? {
+            Admission::Permit(permit) => return Ok(permit),
+            Admission::NeedsBody { limit } => limit,
         };
-        body::refuse_announced(session, exchange.body_limit(&permit))?;
-        exchange.admitted(permit, reading)
+        let json = body::read_for_decision(session, limit, exchange.body_stall()).await?;
+        let (serving, seen) = (&mut exchange.serving, &mut exchange.seen);
+        let view = reading.view(session.req_header());
+        match self.admissions.admit(serving, &view, Body::Json(&json), seen).await? {
+            Admission::Permit(permit) => Ok(permit),
+            // The gate has the body and still asks for it: a defect, and no reason to forward.
+            Admission::NeedsBody { .. } => Err(Denial::Internal),
+        }
     }
 }
 
@@ -101,27 +92,27 @@ impl ProxyHttp for Gateway {
     type CTX = Exchange;
 
     fn new_ctx(&self) -> Exchange {
-        Exchange::new(Arc::clone(&self.telemetry))
+        Exchange::new(Arc::clone(&self.telemetry), self.admissions.serving())
     }
 
     /// No modules: nothing is compressed, cached or rewritten behind the decision's back.
     fn init_downstream_modules(&self, _: &mut HttpModules) {}
 
     async fn request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> Result<bool> {
-        self.receive(session, exchange).await
+        match self.receive(session, exchange).await {
+            Ok(()) => Ok(false),
+            Err(denial) => respond::refuse(session, exchange, denial).await.map(|()| true),
+        }
     }
 
     async fn request_body_filter(
         &self,
-        session: &mut Session,
+        _: &mut Session,
         chunk: &mut Option<Bytes>,
-        end: bool,
+        is_end: bool,
         exchange: &mut Exchange,
     ) -> Result<()> {
-        if let Some(conn) = Conn::of(session) {
-            conn.body_progress(session.is_http2(), end);
-        }
-        exchange.count_body(chunk.as_ref().map_or(0, Bytes::len))
+        exchange.count_body(chunk.as_ref().map_or(0, Bytes::len), is_end)
     }
 
     async fn upstream_peer(&self, _: &mut Session, exchange: &mut Exchange) -> Result<Box<HttpPeer>> {
@@ -145,12 +136,11 @@ impl ProxyHttp for Gateway {
         response: &mut ResponseHeader,
         exchange: &mut Exchange,
     ) -> Result<()> {
-        exchange.answered();
-        respond::edit(response, exchange)?;
-        if Conn::of(session).is_some_and(|conn| conn.is_draining()) {
+        exchange.answered(response.status);
+        if exchange.is_draining() {
             session.set_keepalive(None);
         }
-        Ok(())
+        respond::edit(response, exchange)
     }
 
     fn fail_to_connect(
@@ -160,9 +150,8 @@ impl ProxyHttp for Gateway {
         exchange: &mut Exchange,
         mut error: Box<Error>,
     ) -> Box<Error> {
-        let fault = UpstreamFault::of(error.etype());
         // Nothing was sent yet, so another server may be asked whatever the method is.
-        error.set_retry(exchange.refused(fault));
+        error.set_retry(exchange.refused(error.etype()));
         error
     }
 
@@ -175,7 +164,7 @@ impl ProxyHttp for Gateway {
         reused: bool,
     ) -> Box<Error> {
         if *error.esource() == ErrorSource::Upstream {
-            exchange.failed(UpstreamFault::of(error.etype()));
+            exchange.failed(error.etype());
         }
         // A pooled connection may have been closed under our hands: asking again is safe only where the method says so
         // (RFC 9110 section 9.2.2) and the body is still whole.
@@ -190,10 +179,9 @@ impl ProxyHttp for Gateway {
     async fn fail_to_proxy(&self, session: &mut Session, error: &Error, exchange: &mut Exchange) -> FailToProxy {
         let denial = exchange.take_fault().unwrap_or_else(|| denial_of(error));
         let status = denial.face().status;
-        let is_gone = *error.esource() == ErrorSource::Downstream
-            && matches!(error.etype(), ErrorType::WriteError | ErrorType::ReadError | ErrorType::ConnectionClosed);
-        if is_gone || session.response_written().is_some() {
-            exchange.cut(denial);
+        // Too late for an answer. One that cannot be read any more is not waited for: the edge bounds the write.
+        if session.response_written().is_some() {
+            exchange.broke(denial);
             return FailToProxy { error_code: 0, can_reuse_downstream: false };
         }
         session.set_keepalive(None);
@@ -219,13 +207,12 @@ impl ProxyHttp for Gateway {
 
 /// The denial for an error of pingora that no room of ours has named.
 fn denial_of(error: &Error) -> Denial {
-    match (error.esource(), UpstreamFault::of(error.etype())) {
-        (ErrorSource::Upstream, UpstreamFault::Timeout) => Denial::UpstreamTimeout,
-        (ErrorSource::Upstream, UpstreamFault::Connect | UpstreamFault::Broken) => Denial::UpstreamUnreachable,
-        (ErrorSource::Downstream, UpstreamFault::Timeout) => Denial::RequestTimeout,
-        (ErrorSource::Downstream, UpstreamFault::Connect | UpstreamFault::Broken) => {
-            Denial::Malformed("the body is not framed as announced")
+    match error.esource() {
+        ErrorSource::Upstream => upstream_error(error.etype()).1,
+        ErrorSource::Downstream if matches!(error.etype(), ErrorType::ReadTimedout | ErrorType::WriteTimedout) => {
+            Denial::RequestTimeout
         }
-        (ErrorSource::Internal | ErrorSource::Unset, _) => Denial::Internal,
+        ErrorSource::Downstream => Denial::Malformed("the request ends before its end, or is not framed as announced"),
+        ErrorSource::Internal | ErrorSource::Unset => Denial::Internal,
     }
 }

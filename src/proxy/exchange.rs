@@ -7,77 +7,47 @@ use std::{
     time::{Duration, Instant},
 };
 
+use http::{Method, StatusCode, Version};
 use pingora::{Error, ErrorType, Result, proxy::Session, upstreams::peer::HttpPeer};
 
 use super::{
     Serving, forward,
     reading::{Peer, Reading},
+    request_id::RequestId,
     upstream::{Server, Upstream},
 };
 use crate::{
-    edge::Conn,
+    edge::{self, Cut, Tunnel},
     gate::{Denial, Permit, Seen},
     identity::CredentialSource,
-    request::Query,
-    telemetry::{Account, RequestId, Telemetry},
+    request::Headers,
+    telemetry::{Account, Telemetry, metrics::UpstreamError},
 };
 
 /// At most so many servers are asked for one request.
 const MOST_ATTEMPTS: usize = 3;
 
-/// What went wrong with an upstream. Closed: it is a metric label.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum UpstreamFault {
-    /// No connection was made.
-    Connect,
-    /// It did not answer in time.
-    Timeout,
-    /// It closed, reset or sent what is no HTTP.
-    Broken,
-}
-
-impl UpstreamFault {
-    pub(super) fn of(error: &ErrorType) -> Self {
-        if matches!(
-            error,
-            ErrorType::ConnectTimedout
-                | ErrorType::TLSHandshakeTimedout
-                | ErrorType::ReadTimedout
-                | ErrorType::WriteTimedout
-        ) {
-            Self::Timeout
-        } else if matches!(
-            error,
-            ErrorType::ConnectError
-                | ErrorType::ConnectRefused
-                | ErrorType::ConnectNoRoute
-                | ErrorType::ConnectProxyFailure
-                | ErrorType::TLSHandshakeFailure
-                | ErrorType::TLSWantX509Lookup
-                | ErrorType::InvalidCert
-                | ErrorType::BindError
-                | ErrorType::SocketError
-        ) {
-            Self::Connect
-        } else {
-            Self::Broken
-        }
-    }
-
-    pub(super) fn label(self) -> &'static str {
-        match self {
-            Self::Connect => "connect",
-            Self::Timeout => "timeout",
-            Self::Broken => "broken",
-        }
-    }
-
-    fn denial(self) -> Denial {
-        match self {
-            Self::Connect | Self::Broken => Denial::UpstreamUnreachable,
-            Self::Timeout => Denial::UpstreamTimeout,
-        }
-    }
+/// The kind of an upstream's failure, and how the client is told.
+pub(super) fn upstream_error(error: &ErrorType) -> (UpstreamError, Denial) {
+    use ErrorType as E;
+    let (kind, is_late) = if matches!(error, E::ConnectTimedout | E::TLSHandshakeTimedout) {
+        (UpstreamError::ConnectTimeout, true)
+    } else if matches!(error, E::ReadTimedout) {
+        (UpstreamError::ReadTimeout, true)
+    } else if matches!(error, E::WriteTimedout) {
+        (UpstreamError::WriteTimeout, true)
+    } else if matches!(error, E::TLSHandshakeFailure | E::TLSWantX509Lookup | E::InvalidCert | E::HandshakeError) {
+        (UpstreamError::Tls, false)
+    } else if matches!(error, E::ConnectError | E::ConnectRefused | E::ConnectNoRoute | E::BindError | E::SocketError) {
+        (UpstreamError::Connect, false)
+    } else if matches!(error, E::ConnectionClosed | E::ReadError | E::WriteError) {
+        (UpstreamError::Closed, false)
+    } else if matches!(error, E::InvalidHTTPHeader | E::InvalidH2 | E::H2Error | E::H2Downgrade) {
+        (UpstreamError::InvalidAnswer, false)
+    } else {
+        (UpstreamError::Other, false)
+    };
+    (kind, if is_late { Denial::UpstreamTimeout } else { Denial::UpstreamUnreachable })
 }
 
 /// A request that may go upstream, and all that is needed to send it.
@@ -111,86 +81,100 @@ enum Stage {
     Received,
     /// Forwarded, or about to be.
     Admitted(Box<Admitted>),
-    /// Answered by the gateway.
+    /// Refused by the gateway.
     Refused(Denial),
+}
+
+/// The attempts to reach the upstream.
+#[derive(Debug, Default)]
+struct Attempts {
+    made: usize,
+    server: Option<Arc<Server>>,
+    first: Option<Instant>,
+    answered_after: Option<Duration>,
 }
 
 /// The state of one request.
 pub struct Exchange {
     telemetry: Arc<Telemetry>,
-    started: Instant,
-    stage: Stage,
-    pub(super) serving: Option<Arc<Serving>>,
+    pub(super) serving: Arc<Serving>,
     pub(super) seen: Seen,
-    request_id: RequestId,
-    method: http::Method,
+    edge: Option<edge::Exchange>,
+    stage: Stage,
+    request_id: Option<RequestId>,
+    method: Option<Method>,
     path: Option<String>,
+    started: Instant,
     decision: Option<Duration>,
     body_bytes: u64,
-    server: Option<Arc<Server>>,
-    attempts: usize,
-    sent: Option<Instant>,
-    upstream: Option<Duration>,
+    attempts: Attempts,
+    /// What went wrong after the decision.
     fault: Option<Denial>,
     status: Option<u16>,
     is_finished: bool,
 }
 
 impl Exchange {
-    pub(super) fn new(telemetry: Arc<Telemetry>) -> Self {
+    pub(super) fn new(telemetry: Arc<Telemetry>, serving: Arc<Serving>) -> Self {
         Self {
             telemetry,
-            started: Instant::now(),
-            stage: Stage::Received,
-            serving: None,
+            serving,
             seen: Seen::default(),
-            request_id: RequestId::none(),
-            method: http::Method::GET,
+            edge: None,
+            stage: Stage::Received,
+            request_id: None,
+            method: None,
             path: None,
+            started: Instant::now(),
             decision: None,
             body_bytes: 0,
-            server: None,
-            attempts: 0,
-            sent: None,
-            upstream: None,
+            attempts: Attempts::default(),
             fault: None,
             status: None,
             is_finished: false,
         }
     }
 
-    /// Takes up a request: its id, and the one generation that it will see.
-    pub(super) fn begin(&mut self, session: &mut Session, serving: Arc<Serving>) {
-        self.method = session.req_header().method.clone();
-        self.request_id = RequestId::kept_or_new(session.req_header().headers.get("x-request-id"));
-        let request = session.req_header_mut();
-        // SECURITY: before anything is read: `identity_headers_of_the_client_are_no_attributes`.
-        forward::strip_reserved(request, serving.generation.reserved_headers());
-        forward::strip_nominated(request);
-        self.serving = Some(serving);
-    }
+    /// Takes up a request and reads its head. What has no single reading is refused.
+    pub(super) fn begin(&mut self, session: &mut Session) -> std::result::Result<Reading, Denial> {
+        self.method = Some(session.req_header().method.clone());
+        self.request_id = Some(RequestId::of(Headers::new(&session.req_header().headers)));
+        let edge = edge::Exchange::of(session.as_downstream()).ok_or(Denial::Internal)?;
+        let conn = edge.conn();
+        let peer = Peer { address: conn.peer().ip(), secure: conn.tls().is_some() };
+        if !session.as_downstream_mut().is_body_done() {
+            edge.body_awaited();
+        }
+        self.edge = Some(edge);
 
-    /// Reads the head. What has no single reading is refused.
-    pub(super) fn read(&mut self, session: &Session) -> std::result::Result<Reading, Denial> {
-        let (Some(conn), Some(serving)) = (Conn::of(session), &self.serving) else { return Err(Denial::Internal) };
-        let peer = Peer { address: conn.peer_address().ip(), secure: conn.is_tls() };
-        let reading = Reading::of(session.req_header(), peer, &serving.generation)?;
+        let request = session.req_header_mut();
+        if request.version == Version::HTTP_2 {
+            wire::check_h2(request)?;
+        }
+        // SECURITY: before anything is read: `identity_headers_of_the_client_are_no_attributes`.
+        forward::strip_reserved(request, self.serving.generation.reserved_headers());
+        forward::strip_nominated(request);
+        let reading = Reading::of(request, peer, &self.serving.generation)?;
         self.path = Some(reading.target.path.as_str().to_owned());
         Ok(reading)
     }
 
-    /// The largest body that the permit's route takes.
+    /// The longest silence within a request body.
+    pub(super) fn body_stall(&self) -> Duration {
+        self.serving.generation.settings().limits.body_stall
+    }
+
+    /// The largest body that the permit's route takes, in bytes.
     pub(super) fn body_limit(&self, permit: &Permit) -> u64 {
-        let general = self.serving.as_ref().map_or(0, |serving| serving.generation.settings().limits.body_bytes);
-        permit.route().body_bytes.unwrap_or(general)
+        permit.route().body_bytes.unwrap_or(self.serving.generation.settings().limits.body_bytes)
     }
 
     /// The decision is yes.
     pub(super) fn admitted(&mut self, permit: Permit, reading: Reading) -> std::result::Result<(), Denial> {
         self.decision = Some(self.started.elapsed());
-        let serving = self.serving.clone().ok_or(Denial::Internal)?;
         let wire_target = wire_target(&permit, &reading).ok_or(Denial::Internal)?;
-        let request_id = self.request_id.clone();
+        let serving = Arc::clone(&self.serving);
+        let request_id = self.request_id.clone().ok_or(Denial::Internal)?;
         self.stage = Stage::Admitted(Box::new(Admitted { serving, permit, reading, wire_target, request_id }));
         Ok(())
     }
@@ -209,60 +193,63 @@ impl Exchange {
         }
     }
 
+    fn upstream(&self) -> Result<&Upstream> {
+        self.admission().and_then(Admitted::upstream)
+    }
+
     /// The peer for the next attempt.
     pub(super) fn next_peer(&mut self) -> Result<Box<HttpPeer>> {
-        self.attempts += 1;
         let admitted = self.admission()?;
-        let streaming = admitted.reading.is_websocket() || self.wants_event_stream;
-        let found = admitted.upstream()?.peer(&admitted.permit, streaming);
-        self.sent.get_or_insert_with(Instant::now);
+        let found = admitted.upstream()?.peer(&admitted.permit, admitted.reading.is_stream());
+        self.attempts.made += 1;
+        self.attempts.first.get_or_insert_with(Instant::now);
         let Some((server, peer)) = found else {
-            self.note(UpstreamFault::Connect);
-            self.fault = Some(Denial::UpstreamUnreachable);
-            return Err(Error::explain(ErrorType::ConnectError, "no server of the upstream has an address").into_up());
+            let error = Error::explain(ErrorType::ConnectError, "no server of the upstream has an address");
+            self.failed(error.etype());
+            return Err(error.into_up());
         };
-        self.server = Some(server);
+        self.attempts.server = Some(server);
         Ok(peer)
     }
 
     /// A connection was made.
-    pub(super) fn connected(&mut self) {
-        if let Some(server) = &self.server {
+    pub(super) fn connected(&self) {
+        if let Some(server) = &self.attempts.server {
             server.accepted();
         }
     }
 
     /// No connection was made. True when another server should be asked.
-    pub(super) fn refused(&mut self, fault: UpstreamFault) -> bool {
-        if let Some(server) = &self.server {
+    pub(super) fn refused(&mut self, error: &ErrorType) -> bool {
+        if let Some(server) = &self.attempts.server {
             server.refused();
         }
-        self.failed(fault);
-        let servers = self.admission().and_then(Admitted::upstream).map_or(0, Upstream::size);
-        self.attempts < servers.min(MOST_ATTEMPTS)
+        self.failed(error);
+        self.attempts.made < self.upstream().map_or(0, Upstream::size).min(MOST_ATTEMPTS)
     }
 
-    /// The upstream failed after it was connected, or for good.
-    pub(super) fn failed(&mut self, fault: UpstreamFault) {
-        self.note(fault);
-        self.fault = Some(fault.denial());
-    }
-
-    fn note(&self, fault: UpstreamFault) {
-        if let Ok(upstream) = self.admission().and_then(Admitted::upstream) {
-            self.telemetry.metrics.upstream_error(upstream.id(), fault.label());
+    /// An attempt failed.
+    pub(super) fn failed(&mut self, error: &ErrorType) {
+        let (kind, denial) = upstream_error(error);
+        if let Ok(upstream) = self.upstream() {
+            self.telemetry.metrics.record_upstream_error(upstream.id(), kind);
         }
+        self.fault = Some(denial);
     }
 
     /// The head of the upstream's answer is here.
-    pub(super) fn answered(&mut self) {
+    pub(super) fn answered(&mut self, status: StatusCode) {
         self.fault = None;
-        if let (Some(sent), None) = (self.sent, self.upstream) {
-            let took = sent.elapsed();
-            self.upstream = Some(took);
-            if let Ok(upstream) = self.admission().and_then(Admitted::upstream) {
-                self.telemetry.metrics.upstream_duration(upstream.id(), took);
-            }
+        if status == StatusCode::SWITCHING_PROTOCOLS
+            && let Some(edge) = &self.edge
+        {
+            edge.upgraded(Tunnel::WebSocket);
+        }
+        let (Some(first), None) = (self.attempts.first, self.attempts.answered_after) else { return };
+        let took = first.elapsed();
+        self.attempts.answered_after = Some(took);
+        if let Ok(upstream) = self.upstream() {
+            self.telemetry.metrics.record_upstream(upstream.id(), took);
         }
     }
 
@@ -270,34 +257,44 @@ impl Exchange {
     ///
     /// # Errors
     /// When they are more than the route takes; nothing more is then sent.
-    pub(super) fn count_body(&mut self, bytes: usize) -> Result<()> {
+    pub(super) fn count_body(&mut self, bytes: usize, is_end: bool) -> Result<()> {
+        if let Some(edge) = &self.edge {
+            edge.body_progress(bytes);
+            if is_end {
+                edge.body_complete();
+            }
+        }
         self.body_bytes = self.body_bytes.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
         let admitted = self.admission()?;
-        let is_upgraded = admitted.reading.is_websocket();
-        if !is_upgraded && self.body_bytes > self.body_limit(&admitted.permit) {
+        // What passes after an upgrade is no request body.
+        if !admitted.reading.is_websocket() && self.body_bytes > self.body_limit(&admitted.permit) {
             self.fault = Some(Denial::BodyTooLarge);
             return Err(Error::explain(ErrorType::InternalError, "the body is too large").into_down());
         }
         Ok(())
     }
 
-    /// What a room of ours said about the failure that pingora reports.
+    /// What a room of ours says about the failure that pingora reports.
     pub(super) fn take_fault(&mut self) -> Option<Denial> {
-        self.fault.take()
+        match self.edge.as_ref().and_then(edge::Exchange::cut) {
+            Some(Cut::BodyStalled) => Some(Denial::RequestTimeout),
+            Some(Cut::BodyMalformed) => Some(Denial::Malformed("the body is not framed as announced")),
+            Some(Cut::Expired | Cut::WriteStalled | Cut::FrameStalled) | None => self.fault.take(),
+        }
     }
 
-    /// The gateway answers itself.
+    /// The gateway answers by itself.
     pub(super) fn settle(&mut self, denial: Denial) {
         self.decision.get_or_insert_with(|| self.started.elapsed());
         match &self.stage {
-            // The decision stays an allow; what came after is told beside it.
+            // The decision stays a yes; what came after is told beside it.
             Stage::Admitted(_) => self.fault = Some(denial),
             Stage::Received | Stage::Refused(_) => self.stage = Stage::Refused(denial),
         }
     }
 
-    /// The exchange ended before its end, after the answer had begun.
-    pub(super) fn cut(&mut self, denial: Denial) {
+    /// The exchange ended too early, when it was too late for an answer.
+    pub(super) fn broke(&mut self, denial: Denial) {
         self.fault = Some(denial);
     }
 
@@ -307,44 +304,48 @@ impl Exchange {
         self.is_finished = true;
     }
 
+    /// Shutdown has begun: the answer must say that the connection closes.
+    pub(super) fn is_draining(&self) -> bool {
+        self.edge.as_ref().is_some_and(|edge| edge.conn().is_draining())
+    }
+
     pub(super) fn request_id(&self) -> &str {
-        self.request_id.as_str()
+        self.request_id.as_ref().map_or("-", RequestId::as_str)
     }
 }
 
+/// The target that goes upstream: the path that was decided on, less the route's prefix, and the query as it came.
 fn wire_target(permit: &Permit, reading: &Reading) -> Option<String> {
     let path = &reading.target.path;
-    let stripped = match &permit.route().strip_prefix {
-        Some(prefix) => Some(path.strip_prefix(prefix)?),
-        None => None,
-    };
-    let path = stripped.as_ref().unwrap_or(path);
-    let query = Query::as_str(&reading.target.query());
-    Some(match query {
-        Some(query) => format!("{}?{query}", path.as_str()),
-        None => path.as_str().to_owned(),
-    })
+    match &permit.route().strip_prefix {
+        Some(prefix) => Some(reading.target.wire(&path.strip_prefix(prefix)?)),
+        None => Some(reading.target.wire(path)),
+    }
 }
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        let (denial, permit) = match &self.stage {
-            Stage::Received => (None, None),
-            Stage::Refused(denial) => (Some(denial), None),
-            Stage::Admitted(admitted) => (None, Some(&admitted.permit)),
+        let cut = self.edge.as_ref().and_then(edge::Exchange::cut).is_some();
+        if !self.is_finished && !cut && matches!(self.stage, Stage::Received) {
+            // A panic has taken the request away in the middle.
+            self.telemetry.metrics.record_unsettled();
+        }
+        let (allowed, denial) = match &self.stage {
+            Stage::Received => (false, Some(&Denial::Internal)),
+            Stage::Refused(denial) => (false, Some(denial)),
+            Stage::Admitted(_) => (true, self.fault.as_ref()),
         };
         self.telemetry.settle(&Account {
-            request_id: self.request_id.as_str(),
-            generation: self.serving.as_ref().map_or(0, |serving| serving.generation.number()),
-            method: &self.method,
+            request_id: self.request_id(),
+            generation: self.serving.generation.number(),
+            method: self.method.as_ref(),
             path: self.path.as_deref(),
             seen: &self.seen,
-            allowed: permit.is_some(),
-            denial: denial.or(self.fault.as_ref()),
+            allowed,
+            denial,
             status: self.status,
-            decision: self.decision,
-            upstream: self.upstream,
-            is_finished: self.is_finished,
+            decision: self.decision.unwrap_or_else(|| self.started.elapsed()),
+            upstream: self.attempts.answered_after,
         });
     }
 }

@@ -17,6 +17,7 @@ pub(super) struct Reading {
     pub(super) host: Host,
     pub(super) forwarded: Forwarded,
     websocket: bool,
+    event_stream: bool,
 }
 
 /// What the connection knows of its client.
@@ -37,7 +38,8 @@ impl Reading {
         let host = host(request, headers)?;
         let target = Target::parse(request.raw_path(), &host)?;
         let forwarded = settings.trusted_proxies.forwarded(peer.address, peer.secure, &host, headers);
-        Ok(Self { target, host, forwarded, websocket: is_websocket(request, headers) })
+        let (websocket, event_stream) = (is_websocket(request, headers), wants_event_stream(headers));
+        Ok(Self { target, host, forwarded, websocket, event_stream })
     }
 
     /// What a decision may look at.
@@ -56,6 +58,11 @@ impl Reading {
 
     pub(super) fn is_websocket(&self) -> bool {
         self.websocket
+    }
+
+    /// The answer may be silent for long: a WebSocket, or server-sent events.
+    pub(super) fn is_stream(&self) -> bool {
+        self.websocket || self.event_stream
     }
 }
 
@@ -81,4 +88,9 @@ fn is_websocket(request: &RequestHeader, headers: Headers<'_>) -> bool {
     let upgrade = headers.single(&header::UPGRADE);
     request.version == Version::HTTP_11
         && matches!(upgrade, Lookup::One(value) if value.as_bytes().eq_ignore_ascii_case(b"websocket"))
+}
+
+/// Every `EventSource` asks for its own media type (HTML, section 9.2).
+fn wants_event_stream(headers: Headers<'_>) -> bool {
+    headers.all(&header::ACCEPT).any(|value| memchr::memmem::find(value.as_bytes(), b"text/event-stream").is_some())
 }

@@ -2,15 +2,11 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 use pingora::{Result, http::ResponseHeader, proxy::Session};
 
 use super::exchange::Exchange;
-use crate::{
-    edge::Conn,
-    gate::{Denial, Face},
-};
+use crate::gate::{Denial, Face};
 
 /// A body that is announced and not larger than this is read and thrown away, so that the connection can be kept.
 const WORTH_DRAINING: u64 = 16 * 1024;
@@ -26,7 +22,7 @@ pub(super) async fn refuse(session: &mut Session, exchange: &mut Exchange, denia
         problem_head(&face, &denial, body.len(), exchange.request_id())?
     };
     exchange.settle(denial);
-    keep_or_close(session);
+    keep_or_close(session, exchange.is_draining());
     let without_body = is_grpc(session) || session.req_header().method == http::Method::HEAD;
     session.write_response_header(Box::new(head), without_body).await?;
     if !without_body {
@@ -84,11 +80,11 @@ fn is_grpc(session: &Session) -> bool {
 }
 
 /// Without an unread body the connection is kept; a small announced one is read first; anything else ends it.
-fn keep_or_close(session: &mut Session) {
-    if Conn::of(session).is_some_and(|conn| conn.is_draining()) {
+fn keep_or_close(session: &mut Session, is_draining: bool) {
+    if is_draining {
         session.set_keepalive(None);
     }
-    if session.is_http2() || session.is_body_done() {
+    if session.is_http2() || session.as_downstream_mut().is_body_done() {
         return;
     }
     let announced = session.get_header(header::CONTENT_LENGTH);
@@ -112,25 +108,4 @@ pub(super) fn edit(response: &mut ResponseHeader, exchange: &Exchange) -> Result
     }
     response.insert_header("x-request-id", exchange.request_id())?;
     Ok(())
-}
-
-/// The whole answer on the wire, for a connection whose request never became a session.
-pub(super) fn wire(denial: &Denial, request_id: &str) -> Bytes {
-    let face = denial.face();
-    let body = face.body(request_id);
-    let reason = StatusCode::from_u16(face.status).ok().and_then(|status| status.canonical_reason()).unwrap_or_default();
-    let mut head = format!(
-        "HTTP/1.1 {} {reason}\r\ncontent-type: application/problem+json\r\ncontent-length: {}\r\ncache-control: no-store\r\nx-request-id: {request_id}\r\nconnection: close\r\n",
-        face.status,
-        body.len(),
-    );
-    if let Some(seconds) = face.retry_after {
-        head.push_str("retry-after: ");
-        head.push_str(seconds);
-        head.push_str("\r\n");
-    }
-    head.push_str("\r\n");
-    let mut whole = head.into_bytes();
-    whole.extend_from_slice(&body);
-    whole.into()
 }
