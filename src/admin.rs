@@ -74,11 +74,9 @@ impl Admin {
 
     fn page(&self, page: Page) -> Answer {
         match page {
-            Page::Metrics => Answer {
-                status: StatusCode::OK,
-                content_type: EXPOSITION,
-                body: self.metrics.render().into_bytes(),
-            },
+            Page::Metrics => {
+                Answer { status: StatusCode::OK, content_type: EXPOSITION, body: self.metrics.render().into_bytes() }
+            }
             Page::Live => Answer::text(StatusCode::OK, "ok\n"),
             Page::Ready => {
                 let readiness = self.health.readiness();

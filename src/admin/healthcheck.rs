@@ -11,7 +11,8 @@ const LONGEST_ANSWER: usize = 4096;
 
 /// Is the gateway at that admin address ready? `timeout` is for everything together. An unspecified address is asked on loopback.
 pub fn healthcheck(address: SocketAddr, timeout: Duration) -> bool {
-    status_of(reachable(address), Instant::now() + timeout).is_some_and(|status| status == b"200")
+    let deadline = Instant::now().checked_add(timeout);
+    deadline.and_then(|deadline| status_of(reachable(address), deadline)) == Some(*b"200")
 }
 
 /// The status code of `/readyz`.

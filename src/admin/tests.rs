@@ -85,7 +85,9 @@ fn another_method_is_405_and_told_which_are_allowed() {
 
 #[test]
 fn only_exact_paths_are_pages() {
-    for path in ["/", "", "*", "/metrics/", "//metrics", "/METRICS", "/metrics%2f", "/./metrics", "/%6detrics", "/ready"] {
+    for path in
+        ["/", "", "*", "/metrics/", "//metrics", "/METRICS", "/metrics%2f", "/./metrics", "/%6detrics", "/ready"]
+    {
         let answer = admin(ready()).answer(&Method::GET, path.as_bytes());
         assert_eq!(answer.status(), 404, "{path}");
         assert_eq!(answer.headers()[CACHE_CONTROL], "no-store");

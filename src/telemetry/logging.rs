@@ -110,7 +110,8 @@ pub fn subscriber<W: Write + Send + 'static>(verbosity: Verbosity, writer: W) ->
 /// What a crate may say at most, whatever level is asked for.
 fn ceiling(target: &str) -> LevelFilter {
     // SECURITY: below these levels the crates print headers and bodies: `no_level_makes_a_library_print_a_request`.
-    const QUIET: [&str; 9] = ["pingora", "h2", "rustls", "hyper", "http", "jsonwebtoken", "tokio_rustls", "reqwest", "cel"];
+    const QUIET: [&str; 9] =
+        ["pingora", "h2", "rustls", "hyper", "http", "jsonwebtoken", "tokio_rustls", "reqwest", "cel"];
     if is_own(target) {
         LevelFilter::TRACE
     } else if ["pingora_core::protocols", "pingora_core::apps"].iter().any(|module| target.starts_with(module)) {
@@ -203,7 +204,8 @@ where
         // An event of the `log` crate carries its real origin in its fields.
         let bridged = event.normalized_metadata();
         let metadata = bridged.as_ref().unwrap_or_else(|| event.metadata());
-        let mut fields = Fields { foreign: !is_own(metadata.target()), bridged: bridged.is_some(), ..Fields::default() };
+        let mut fields =
+            Fields { foreign: !is_own(metadata.target()), bridged: bridged.is_some(), ..Fields::default() };
         event.record(&mut fields);
         self.write(metadata.level(), metadata.target(), fields);
     }

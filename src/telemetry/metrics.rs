@@ -88,9 +88,7 @@ impl Metrics {
         #[cfg(target_os = "linux")]
         registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
         let build_info = definition::BUILD_INFO.gauges(&registry)?;
-        build_info
-            .with_label_values(&[env!("CARGO_PKG_VERSION"), std::env::consts::OS, std::env::consts::ARCH])
-            .set(1);
+        build_info.with_label_values(&[env!("CARGO_PKG_VERSION"), std::env::consts::OS, std::env::consts::ARCH]).set(1);
         let token_cache = definition::TOKEN_CACHE.counters(&registry)?;
         let reloads = definition::RELOADS.counters(&registry)?;
         let audit_dropped = definition::AUDIT_DROPPED.counters(&registry)?;
@@ -197,10 +195,12 @@ impl Metrics {
         self.jwks_fetches.with_label_values(&[label(&names.providers, Some(provider)), result.as_str()]).inc();
     }
 
-    /// So many usable keys of a provider are held; `fetched` is when, absent when nothing was fetched just now.
+    /// So many usable keys of a provider are held; `fetched` is when, absent when nothing was fetched just now. A provider that is not
+    /// configured any more is passed over: the last value of a gauge would stand for ever.
     pub fn set_jwks_keys(&self, provider: &str, keys: usize, fetched: Option<UnixTime>) {
-        let names = self.names.load();
-        let provider = label(&names.providers, Some(provider));
+        if !self.names.load().providers.contains(provider) {
+            return;
+        }
         self.jwks_keys.with_label_values(&[provider]).set(signed(keys));
         if let Some(fetched) = fetched {
             self.jwks_last_success.with_label_values(&[provider]).set(signed(fetched.seconds()));

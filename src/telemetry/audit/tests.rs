@@ -131,8 +131,13 @@ fn a_query_string_is_not_written() {
 fn long_values_are_cut_and_marked() {
     let long = "ä".repeat(5_000);
     let roles: Vec<Box<str>> = (0..150).map(|n| Box::from(format!("{n}-{long}"))).collect();
-    let read =
-        fields(&AuditRecord { path: Some(&long), principal: Some(&long), method: Some(&long), roles: &roles, ..record() });
+    let read = fields(&AuditRecord {
+        path: Some(&long),
+        principal: Some(&long),
+        method: Some(&long),
+        roles: &roles,
+        ..record()
+    });
     assert!(read["path"].as_str().unwrap().len() <= 2048 && read["path"].as_str().unwrap().ends_with('…'));
     assert!(read["principal"].as_str().unwrap().len() <= 512);
     assert!(read["method"].as_str().unwrap().len() <= 512);

@@ -93,7 +93,8 @@ fn no_level_makes_a_library_print_a_request() {
                 through_log(target, level, "Cookie: session=secret");
             }
         }
-        for target in ["pingora_proxy", "pingora_proxy::proxy_h1", "h2::codec", "rustls::conn", "hyper::proto", "http"] {
+        for target in ["pingora_proxy", "pingora_proxy::proxy_h1", "h2::codec", "rustls::conn", "hyper::proto", "http"]
+        {
             for level in [log::Level::Info, log::Level::Debug, log::Level::Trace] {
                 through_log(target, level, "Cookie: session=secret");
             }

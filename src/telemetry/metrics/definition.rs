@@ -46,14 +46,17 @@ pub struct Definition {
 pub struct Label(pub &'static str, pub &'static str);
 
 /// 2 us to 1 s: a cached token decides in microseconds, a look-up in milliseconds.
-const DECISION_BOUNDS: &[f64] = &[
-    0.000_002, 0.000_005, 0.000_01, 0.000_02, 0.000_05, 0.000_1, 0.000_2, 0.000_5, 0.001, 0.005, 0.025, 0.1, 1.0,
-];
+const DECISION_BOUNDS: &[f64] =
+    &[0.000_002, 0.000_005, 0.000_01, 0.000_02, 0.000_05, 0.000_1, 0.000_2, 0.000_5, 0.001, 0.005, 0.025, 0.1, 1.0];
 /// 1 ms to 30 s.
 const UPSTREAM_BOUNDS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
-const ROUTE: Label = Label("route", "a route's id; `none` without a route; `removed` where a reload took it away before the request was over");
-const PROVIDER: Label = Label("provider", "a provider's id; `none` where the issuer is unknown; `removed` as for routes");
+const ROUTE: Label = Label(
+    "route",
+    "a route's id; `none` without a route; `removed` where a reload took it away before the request was over",
+);
+const PROVIDER: Label =
+    Label("provider", "a provider's id; `none` where the issuer is unknown; `removed` as for routes");
 const UPSTREAM: Label = Label("upstream", "an upstream's id; `removed` as for routes");
 
 const fn counter(name: &'static str, labels: &'static [Label], help: &'static str) -> Definition {
@@ -96,7 +99,13 @@ pub(super) const UPSTREAM_DURATION: Definition = Definition {
 };
 pub(super) const UPSTREAM_ERRORS: Definition = counter(
     "cogward_upstream_errors_total",
-    &[UPSTREAM, Label("kind", "`connect`, `connect_timeout`, `tls`, `read_timeout`, `write_timeout`, `closed`, `invalid_answer`, `other`")],
+    &[
+        UPSTREAM,
+        Label(
+            "kind",
+            "`connect`, `connect_timeout`, `tls`, `read_timeout`, `write_timeout`, `closed`, `invalid_answer`, `other`",
+        ),
+    ],
     "Attempts at an upstream that failed.",
 );
 pub(super) const VERIFICATIONS: Definition = counter(
@@ -104,8 +113,11 @@ pub(super) const VERIFICATIONS: Definition = counter(
     &[PROVIDER, Label("result", "`ok`, or the first check that failed, such as `token_expired`")],
     "Tokens that were verified, cache hits left out.",
 );
-pub(super) const TOKEN_CACHE: Definition =
-    counter("cogward_token_cache_total", &[Label("result", "`hit`, `miss`")], "Look-ups in the cache of verified tokens.");
+pub(super) const TOKEN_CACHE: Definition = counter(
+    "cogward_token_cache_total",
+    &[Label("result", "`hit`, `miss`")],
+    "Look-ups in the cache of verified tokens.",
+);
 pub(super) const JWKS_FETCHES: Definition = counter(
     "cogward_jwks_fetches_total",
     &[PROVIDER, Label("result", "`success`, `timeout`, `unreachable`, `status`, `invalid`")],
