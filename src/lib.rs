@@ -21,3 +21,9 @@ pub mod identity;
 pub mod policy;
 pub mod request;
 pub mod token;
+
+// The edge: what only a running gateway needs.
+#[cfg(feature = "gateway")]
+pub mod admin;
+#[cfg(feature = "gateway")]
+pub mod telemetry;
