@@ -6,11 +6,13 @@
 mod body;
 mod exchange;
 mod forward;
+mod front;
 mod reading;
 mod request_id;
 mod respond;
 mod upstream;
 
+pub use front::Front;
 pub use upstream::{Upstreams, keep_resolved};
 
 use std::sync::Arc;
@@ -28,7 +30,9 @@ use pingora::{
 use crate::{
     admission::Admissions,
     gate::{Admission, Denial, Generation, Permit},
-    policy::Body,
+    policy::{Body, PolicySet},
+    reload::Parts,
+    request::wire::Malformation,
     telemetry::Telemetry,
 };
 use exchange::{Exchange, upstream_error};
@@ -41,6 +45,20 @@ pub struct Serving {
     pub generation: Generation,
     /// Where its routes lead.
     pub upstreams: Arc<Upstreams>,
+}
+
+impl Serving {
+    /// What serves from now on. Upstreams of unchanged settings are kept; of changed ones, the servers that stay.
+    pub fn of(parts: Parts<PolicySet>, previous: Option<&Self>) -> Self {
+        let upstreams = match previous {
+            Some(previous) if Arc::ptr_eq(previous.generation.settings(), &parts.settings) => {
+                Arc::clone(&previous.upstreams)
+            }
+            Some(_) | None => Arc::new(Upstreams::build(&parts.settings, previous.map(|serving| &*serving.upstreams))),
+        };
+        let Parts { number, settings, policies, keys } = parts;
+        Self { generation: Generation::new(number, settings, policies, keys), upstreams }
+    }
 }
 
 /// The gateway as pingora sees it.
@@ -212,7 +230,7 @@ fn denial_of(error: &Error) -> Denial {
         ErrorSource::Downstream if matches!(error.etype(), ErrorType::ReadTimedout | ErrorType::WriteTimedout) => {
             Denial::RequestTimeout
         }
-        ErrorSource::Downstream => Denial::Malformed("the request ends before its end, or is not framed as announced"),
+        ErrorSource::Downstream => Denial::Malformed(Malformation::Body),
         ErrorSource::Internal | ErrorSource::Unset => Denial::Internal,
     }
 }

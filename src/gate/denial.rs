@@ -9,7 +9,7 @@ use thiserror::Error;
 use crate::{
     identity::AuthenticationError,
     policy::{DenyReason, RouteFault},
-    request::TargetError,
+    request::{TargetError, wire::{Malformation, WireFault}},
     token::TokenError,
 };
 
@@ -20,8 +20,8 @@ pub enum Denial {
     #[error("{0}")]
     Target(#[from] TargetError),
     /// The head, the host or the framing is not acceptable.
-    #[error("the request is malformed: {0}")]
-    Malformed(&'static str),
+    #[error("{0}")]
+    Malformed(#[from] Malformation),
     /// The credential is missing, ambiguous or not valid.
     #[error("{0}")]
     Authentication(#[from] AuthenticationError),
@@ -67,6 +67,15 @@ pub enum Denial {
     /// A defect of the gateway. Never an allow.
     #[error("internal error")]
     Internal,
+}
+
+impl From<WireFault> for Denial {
+    fn from(fault: WireFault) -> Self {
+        match fault {
+            WireFault::Malformed(reason) => Self::Malformed(reason),
+            WireFault::TooManyHeaders | WireFault::TargetTooLong => Self::HeadersTooLarge,
+        }
+    }
 }
 
 impl From<RouteFault> for Denial {

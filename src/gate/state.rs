@@ -34,20 +34,6 @@ impl Generation {
         Self { number, settings, policies, authenticator, keys, cache, reserved: Arc::new(ReservedHeaders::new(&names)) }
     }
 
-    /// The next generation: the same files, other keys.
-    #[must_use]
-    pub fn with_keys(&self, keys: Arc<KeyRing>) -> Self {
-        Self {
-            number: self.number.saturating_add(1),
-            settings: Arc::clone(&self.settings),
-            policies: Arc::clone(&self.policies),
-            authenticator: Arc::clone(&self.authenticator),
-            keys,
-            cache: TokenCache::new(self.settings.identity.token_cache_entries),
-            reserved: Arc::clone(&self.reserved),
-        }
-    }
-
     /// Counts up with every change that is applied.
     pub fn number(&self) -> u64 {
         self.number

@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::{
     gate::Denial,
     json,
-    request::{Headers, Lookup},
+    request::{Headers, Lookup, wire::Malformation},
 };
 
 /// Refuses a body whose announced length is past `limit` bytes, before any of it is read.
@@ -43,7 +43,7 @@ pub(super) async fn read_for_decision(session: &mut Session, limit: usize, stall
     while !session.is_body_done() {
         let chunk = tokio::time::timeout(stall, session.as_downstream_mut().read_request_body()).await;
         let chunk = chunk.map_err(|_| Denial::RequestTimeout)?;
-        let Some(chunk) = chunk.map_err(|_| Denial::Malformed("the body is not framed as announced"))? else { break };
+        let Some(chunk) = chunk.map_err(|_| Denial::Malformed(Malformation::Body))? else { break };
         // SECURITY: what is not read is not decided on: `a_body_past_the_decision_limit_is_refused`.
         if body.len() + chunk.len() > limit {
             return Err(Denial::BodyTooLarge);

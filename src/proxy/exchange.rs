@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::{Method, StatusCode, Version};
+use http::{Method, StatusCode};
 use pingora::{Error, ErrorType, Result, proxy::Session, upstreams::peer::HttpPeer};
 
 use super::{
@@ -20,7 +20,7 @@ use crate::{
     edge::{self, Cut, Tunnel},
     gate::{Denial, Permit, Seen},
     identity::CredentialSource,
-    request::Headers,
+    request::{Headers, wire::Malformation},
     telemetry::{Account, Telemetry, metrics::UpstreamError},
 };
 
@@ -148,9 +148,6 @@ impl Exchange {
         self.edge = Some(edge);
 
         let request = session.req_header_mut();
-        if request.version == Version::HTTP_2 {
-            wire::check_h2(request)?;
-        }
         // SECURITY: before anything is read: `identity_headers_of_the_client_are_no_attributes`.
         forward::strip_reserved(request, self.serving.generation.reserved_headers());
         forward::strip_nominated(request);
@@ -278,7 +275,7 @@ impl Exchange {
     pub(super) fn take_fault(&mut self) -> Option<Denial> {
         match self.edge.as_ref().and_then(edge::Exchange::cut) {
             Some(Cut::BodyStalled) => Some(Denial::RequestTimeout),
-            Some(Cut::BodyMalformed) => Some(Denial::Malformed("the body is not framed as announced")),
+            Some(Cut::BodyMalformed) => Some(Denial::Malformed(Malformation::Body)),
             Some(Cut::Expired | Cut::WriteStalled | Cut::FrameStalled) | None => self.fault.take(),
         }
     }
@@ -318,8 +315,8 @@ impl Exchange {
 fn wire_target(permit: &Permit, reading: &Reading) -> Option<String> {
     let path = &reading.target.path;
     match &permit.route().strip_prefix {
-        Some(prefix) => Some(reading.target.wire(&path.strip_prefix(prefix)?)),
-        None => Some(reading.target.wire(path)),
+        Some(prefix) => Some(path.strip_prefix(prefix)?.wire(reading.target.query())),
+        None => Some(reading.target.wire()),
     }
 }
 

@@ -9,14 +9,13 @@ use pingora::{Error, ErrorType, Result, http::RequestHeader};
 use super::exchange::Admitted;
 use crate::{
     config::UpstreamHost,
-    gate::Generation,
     identity::CredentialSource,
     request::{Headers, ReservedHeaders},
 };
 
 /// Removes what no client may say: identity headers, aliases of framing fields, overrides of method and path.
 pub(super) fn strip_reserved(request: &mut RequestHeader, reserved: &ReservedHeaders) {
-    let refused: Vec<_> = request.headers.keys().filter(|name| reserved.is_refused(name)).cloned().collect();
+    let refused: Vec<_> = request.headers.keys().filter(|name| reserved.removes(name)).cloned().collect();
     for name in refused {
         request.remove_header(&name);
     }
@@ -57,7 +56,7 @@ pub(super) fn apply(request: &mut RequestHeader, admitted: &Admitted, host: &Ups
     strip_reserved(request, admitted.serving.generation.reserved_headers());
     request.set_uri(uri(&admitted.wire_target)?);
 
-    remove_credential(request, admitted.credential_to_remove(), &admitted.serving.generation);
+    remove_credential(request, admitted.credential_to_remove());
     join_cookies(request)?;
     if let UpstreamHost::Named(name) = host {
         request.insert_header(header::HOST, name)?;
@@ -71,7 +70,7 @@ pub(super) fn apply(request: &mut RequestHeader, admitted: &Admitted, host: &Ups
     }
     request.insert_header("x-request-id", admitted.request_id.as_str())?;
     request.insert_header("x-forwarded-for", reading.forwarded.chain.as_str())?;
-    request.insert_header("x-forwarded-proto", if reading.forwarded.secure { "https" } else { "http" })?;
+    request.insert_header("x-forwarded-proto", reading.forwarded.proto())?;
     request.insert_header("x-forwarded-host", reading.forwarded.host.as_str())?;
     for (name, value) in permit.identity() {
         request.insert_header(name.clone(), value.clone())?;
@@ -87,7 +86,7 @@ fn uri(wire: &str) -> Result<Uri> {
 }
 
 /// Takes the credential that authenticated out of the request; other cookies stay.
-fn remove_credential(request: &mut RequestHeader, credential: Option<&CredentialSource>, _: &Generation) {
+fn remove_credential(request: &mut RequestHeader, credential: Option<&CredentialSource>) {
     match credential {
         None => {}
         Some(CredentialSource::Bearer) => {

@@ -7,7 +7,10 @@ use pingora::http::RequestHeader;
 
 use crate::{
     gate::{Denial, Generation},
-    request::{Forwarded, Headers, Host, Lookup, RequestView, Target},
+    request::{
+        Forwarded, Headers, Host, Lookup, RequestView, Target,
+        wire::{self, HeadLimits, Malformation},
+    },
 };
 
 /// The parts of a request that are parsed once: target, host, and who sent it.
@@ -28,14 +31,16 @@ pub(super) struct Peer {
 }
 
 impl Reading {
-    /// Reads a head from which reserved and nominated fields were removed.
+    /// Reads a head from which reserved and nominated fields were removed. An HTTP/1 head was judged on its wire bytes already.
     pub(super) fn of(request: &RequestHeader, peer: Peer, generation: &Generation) -> Result<Self, Denial> {
         let settings = generation.settings();
-        if request.raw_path().len() > settings.limits.target_bytes || request.headers.len() > settings.limits.headers {
-            return Err(Denial::HeadersTooLarge);
-        }
         let headers = Headers::new(&request.headers);
-        let host = host(request, headers)?;
+        let host = if request.version == Version::HTTP_2 {
+            let limits = HeadLimits { headers: settings.limits.headers, target_bytes: settings.limits.target_bytes };
+            wire::check_h2(&request.uri, &request.headers, limits)?
+        } else {
+            host(headers)?
+        };
         let target = Target::parse(request.raw_path(), &host)?;
         let forwarded = settings.trusted_proxies.forwarded(peer.address, peer.secure, &host, headers);
         let (websocket, event_stream) = (is_websocket(request, headers), wants_event_stream(headers));
@@ -66,20 +71,13 @@ impl Reading {
     }
 }
 
-/// HTTP/2 names the host in `:authority`, HTTP/1 in `Host`; a request that says both must say the same.
-fn host(request: &RequestHeader, headers: Headers<'_>) -> Result<Host, Denial> {
-    let field = match headers.single(&header::HOST) {
-        Lookup::One(value) => Some(value.as_bytes()),
-        Lookup::Absent => None,
-        Lookup::Repeated | Lookup::Malformed => return Err(Denial::Malformed("`host` is repeated")),
-    };
-    let authority = (request.version == Version::HTTP_2).then(|| request.uri.authority()).flatten();
-    let bytes = authority.map(|authority| authority.as_str().as_bytes()).or(field);
-    let parse = |bytes| Host::parse(bytes).map_err(|_| Denial::Malformed("the host is not `host[:port]`"));
-    let host = parse(bytes.ok_or(Denial::Malformed("the host is missing"))?)?;
-    match field {
-        Some(field) if parse(field)? != host => Err(Denial::Malformed("`host` and `:authority` differ")),
-        Some(_) | None => Ok(host),
+fn host(headers: Headers<'_>) -> Result<Host, Denial> {
+    match headers.single(&header::HOST) {
+        Lookup::One(value) => {
+            Host::parse(value.as_bytes()).map_err(|_| Denial::Malformed(Malformation::Host))
+        }
+        Lookup::Absent => Err(Denial::Malformed(Malformation::MissingHost)),
+        Lookup::Repeated | Lookup::Malformed => Err(Denial::Malformed(Malformation::RepeatedHost)),
     }
 }
 

@@ -1,0 +1,102 @@
+//! The gateway as the edge sees it: pingora's proxy, and the words for what the edge refuses by itself.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use pingora::{
+    apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream},
+    protocols::http::{ServerSession, v2::server::H2Options},
+    proxy::{HttpProxy, http_proxy},
+    server::{ShutdownWatch, configuration::ServerConf},
+};
+
+use super::{Gateway, request_id::RequestId};
+use crate::{
+    edge::{EdgeApp, EdgeRefusal, closing_answer},
+    gate::{Denial, Seen},
+    request::wire::Malformation,
+    telemetry::{Account, Telemetry},
+};
+
+/// Attempts over all servers; the exchange stops earlier when there are fewer.
+const MOST_ATTEMPTS: usize = 4;
+
+/// Idle upstream connections that are kept, over all upstreams.
+const IDLE_UPSTREAM_CONNECTIONS: usize = 512;
+
+/// The proxy behind the edge.
+pub struct Front {
+    proxy: Arc<HttpProxy<Gateway>>,
+    telemetry: Arc<Telemetry>,
+}
+
+impl Front {
+    /// Puts the gateway into pingora's proxy, for so many worker threads.
+    pub fn new(gateway: Gateway, threads: usize) -> Self {
+        let telemetry = Arc::clone(&gateway.telemetry);
+        let conf = ServerConf {
+            threads,
+            max_retries: MOST_ATTEMPTS,
+            upstream_keepalive_pool_size: IDLE_UPSTREAM_CONNECTIONS,
+            ..ServerConf::default()
+        };
+        Self { proxy: Arc::new(http_proxy(&Arc::new(conf), gateway)), telemetry }
+    }
+}
+
+#[async_trait]
+impl HttpServerApp for Front {
+    async fn process_new_http(
+        self: &Arc<Self>,
+        session: ServerSession,
+        shutdown: &ShutdownWatch,
+    ) -> Option<ReusedHttpStream> {
+        self.proxy.process_new_http(session, shutdown).await
+    }
+
+    fn h2_options(&self) -> Option<H2Options> {
+        self.proxy.h2_options()
+    }
+
+    fn server_options(&self) -> Option<&HttpServerOptions> {
+        self.proxy.server_options()
+    }
+
+    async fn http_cleanup(&self) {
+        self.proxy.http_cleanup().await;
+    }
+}
+
+impl EdgeApp for Front {
+    fn refused(&self, refusal: EdgeRefusal, _: SocketAddr) -> Bytes {
+        let denial = match refusal {
+            EdgeRefusal::Malformed => Denial::Malformed(Malformation::NotOneHead),
+            EdgeRefusal::HeadersTooLarge => Denial::HeadersTooLarge,
+            EdgeRefusal::Timeout => Denial::RequestTimeout,
+            EdgeRefusal::Overloaded => Denial::Overloaded,
+        };
+        let (face, request_id) = (denial.face(), RequestId::new());
+        self.telemetry.settle(&Account {
+            request_id: request_id.as_str(),
+            generation: 0,
+            method: None,
+            path: None,
+            seen: &Seen::default(),
+            allowed: false,
+            denial: Some(&denial),
+            status: Some(face.status),
+            decision: Duration::ZERO,
+            upstream: None,
+        });
+        let fields = [
+            ("Content-Type", "application/problem+json"),
+            ("Cache-Control", "no-store"),
+            ("X-Request-Id", request_id.as_str()),
+            ("Retry-After", face.retry_after.unwrap_or_default()),
+        ];
+        let fields = if face.retry_after.is_some() { &fields[..] } else { fields.get(..3).unwrap_or_default() };
+        let status = http::StatusCode::from_u16(face.status).unwrap_or(http::StatusCode::BAD_REQUEST);
+        closing_answer(status, fields, &face.body(request_id.as_str()))
+    }
+}
