@@ -53,8 +53,7 @@ fn cerbos(at: &Cursor<'_>) -> Option<String> {
     let version = or(&mut map, "default_policy_version", || POLICY_VERSION.to_owned(), policy_version);
     let scope = or(&mut map, "default_scope", || (), default_scope);
     map.finish();
-    (profile?, globals?, schemas?, lenient?, scope?);
-    version
+    profile.and(globals).and(schemas).and(lenient).and(scope).and(version)
 }
 
 fn not_supported(at: &Cursor<'_>, what: &str, help: &str) {

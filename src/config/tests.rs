@@ -189,11 +189,11 @@ fn the_admin_listener_never_shares_a_public_port() {
 
 #[test]
 fn trusting_the_whole_internet_is_refused() {
-    for network in ["0.0.0.0/0", "::/0", "10.0.0.0/0", "::ffff:0:0/96", "::/8"] {
+    for network in ["0.0.0.0/0", "::/0", "10.0.0.0/0", "::ffff:0:0/96", "0.0.0.0/1', '128.0.0.0/1"] {
         let (settings, report) = compile(&with(&format!("trusted_proxies: ['{network}']")));
         assert!(settings.is_none() && report.findings()[0].code == "C012", "{network}");
     }
-    compiled(&with("trusted_proxies: [10.0.0.0/8, 192.0.2.1/32, 'fd00::/8']"));
+    compiled(&with("trusted_proxies: [10.0.0.0/8, 192.0.2.1, 'fd00::/8']"));
 }
 
 #[test]

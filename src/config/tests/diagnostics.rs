@@ -60,7 +60,7 @@ fn units_ranges_and_words() {
             "threads: many\nshutdown_delay: 5\nshutdown_grace: 2h\nlimits: { header_bytes: 64, body_bytes: 0B, headers: 0, keepalive: forever }",
         ),
         expect![[r#"
-            error[C007]: `many` is not `auto`
+            error[C007]: `many` is neither `auto` nor a number from 1 to 1024
               --> etc/cogward.yaml:1:10  (threads)
 
             error[C003]: `5` is not a duration such as `500ms`, `5s`, `2m` or `24h`
@@ -84,17 +84,17 @@ fn units_ranges_and_words() {
     check(
         &with("threads: 0"),
         expect![[r#"
-        error[Y006]: `0` is not between 1 and 1024
-          --> etc/cogward.yaml:1:10  (threads)"#]],
+            error[C007]: `0` is neither `auto` nor a number from 1 to 1024
+              --> etc/cogward.yaml:1:10  (threads)"#]],
     );
     check(
         &with("audit: { destination: syslog }\nforward_credential: 'yes'"),
         expect![[r#"
-        error[Y003]: expected `true` or `false`, found a string
-          --> etc/cogward.yaml:2:21  (forward_credential)
+            error[Y003]: expected `true` or `false`, found a string
+              --> etc/cogward.yaml:2:21  (forward_credential)
 
-        error[C007]: `syslog` is not `stdout` or `off`
-          --> etc/cogward.yaml:1:23  (audit.destination)"#]],
+            error[C007]: `syslog` is none of `stdout`, `off` and `{ file: PATH }`
+              --> etc/cogward.yaml:1:23  (audit.destination)"#]],
     );
 }
 
@@ -141,19 +141,14 @@ fn networks() {
     check(
         &with("trusted_proxies: [10.0.0.1, 10.0.0.1/8, 0.0.0.0/0, lb.internal, 10.0.0.0/8, 10.0.0.0/8]"),
         expect![[r#"
-            error[C012]: `10.0.0.1` is not a network such as `10.0.0.0/8` or `fd00::/8`
-              --> etc/cogward.yaml:1:19  (trusted_proxies[0])
-              help: for one address write `10.0.0.1/32`
-
             error[C012]: `10.0.0.1/8` names an address inside a network
               --> etc/cogward.yaml:1:29  (trusted_proxies[1])
-              help: write `10.0.0.0/8` for the network, or `10.0.0.1/32` for the address
+              help: write `10.0.0.0/8` for the network, or `10.0.0.1` for the address
 
-            error[C012]: `0.0.0.0/0` trusts everybody, so that every client could choose its own address
+            error[C012]: `0.0.0.0/0`: every address would be a trusted proxy, so any client could choose its own address
               --> etc/cogward.yaml:1:41  (trusted_proxies[2])
-              help: name the networks of your load balancers
 
-            error[C012]: `lb.internal` is not a network such as `10.0.0.0/8` or `fd00::/8`
+            error[C012]: `lb.internal`: not an address, nor a network such as `10.0.0.0/8`
               --> etc/cogward.yaml:1:52  (trusted_proxies[3])
 
             error[C008]: this entry stands in the list already

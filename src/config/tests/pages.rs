@@ -10,10 +10,10 @@ const PROBES: &str = include_str!("probes.yaml");
 
 #[test]
 fn the_reference_page_is_rendered_from_the_table() {
-    let start = PAGE.find("<!-- keys").unwrap();
-    let start = start + PAGE[start..].find('\n').unwrap() + 1;
-    let end = PAGE.find("<!-- end of keys").unwrap();
-    let page = format!("{}\n{}\n{}", &PAGE[..start], render_keys(), &PAGE[end..]);
+    let (before, rest) = PAGE.split_once("<!-- keys").unwrap();
+    let (marker, rest) = rest.split_once('\n').unwrap();
+    let (_, after) = rest.split_once("<!-- end of keys").unwrap();
+    let page = format!("{before}<!-- keys{marker}\n\n{}\n<!-- end of keys{after}", render_keys());
     expect_file!["../../../docs/configuration.md"].assert_eq(&page);
 }
 
@@ -55,7 +55,7 @@ fn every_key_is_shown_in_the_shipped_file() {
 fn what_is_commented_out_in_the_shipped_file_compiles_too() {
     let lines = FILE.lines().map(|line| {
         let code = line.trim_start();
-        let indent = &line[..line.len() - code.len()];
+        let indent = line.strip_suffix(code).unwrap();
         match code.strip_prefix("# ") {
             // Sentences stay comments: what is left are keys and list items of the examples.
             Some(rest) if is_yaml(rest) => format!("{indent}{rest}\n"),
