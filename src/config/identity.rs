@@ -54,8 +54,7 @@ fn shared_claims(map: &mut MapCursor<'_>) -> Option<providers::Shared> {
 }
 
 fn credentials(at: &Cursor<'_>, identity_headers: &[IdentityHeader]) -> Option<Vec<CredentialSource>> {
-    let sources = each_once(&at.list()?, |at| credential(at, identity_headers))?;
-    Some(sources)
+    each_once(&at.list()?, |at| credential(at, identity_headers))
 }
 
 fn credential(at: &Cursor<'_>, identity_headers: &[IdentityHeader]) -> Option<CredentialSource> {
@@ -131,7 +130,7 @@ fn origin(at: &Cursor<'_>) -> Option<String> {
         Err(error) => {
             at.error_with_help(
                 "C024",
-                format!("the origin `{text}` {error}"),
+                error.about("origin", text),
                 "an origin is a scheme, a host and perhaps a port, such as `https://app.example` or `http://localhost:3000`",
             );
             None

@@ -201,7 +201,7 @@ fn issuer(at: &Cursor<'_>, allow_insecure: bool) -> Option<Issuer> {
     let text = at.text()?;
     secure_url(at, text, allow_insecure)?;
     if text.contains('?') {
-        at.error("C015", format!("the URL `{text}` {}", UrlError::Query));
+        at.error("C015", UrlError::Query.about("URL", text));
         return None;
     }
     Some(Issuer::new(text))
@@ -217,7 +217,7 @@ fn secure_url(at: &Cursor<'_>, text: &str, allow_insecure: bool) -> Option<Uri> 
     let (site, uri) = match parsed {
         Ok(parsed) => parsed,
         Err(error) => {
-            at.error("C015", format!("the URL `{text}` {error}"));
+            at.error("C015", error.about("URL", text));
             return None;
         }
     };

@@ -92,7 +92,7 @@ pub const KEYS: &[Key] = &[
     fixed("threads", other("`auto`, or 1 to 1024", "`auto`"), "Worker threads; `auto` is one a core"),
     key(
         "trusted_proxies",
-        other("list of networks", "`[]`"),
+        other("list of addresses and networks", "`[]`"),
         "Peers whose `X-Forwarded-*` is believed, such as `10.0.0.0/8`. `0.0.0.0/0` and `::/0` are refused",
     ),
     key(

@@ -358,3 +358,36 @@ fn a_change_of_listeners_or_threads_needs_a_restart() {
         assert_eq!(old.restart_needed(&compiled(&with(lines))), keys, "{lines}");
     }
 }
+
+#[test]
+fn a_password_in_a_url_is_not_repeated_in_a_report() {
+    for text in [
+        with("").replace("http://127.0.0.1:9000", "http://user:hunter2@127.0.0.1:9000"),
+        with("").replace("http://127.0.0.1:9000", "redis://user:hunter2@127.0.0.1:9000"),
+        providers(
+            "    - { id: a, cognito: { user_pool_id: eu-west-1_A, client_ids: [web] }, jwks: { url: 'https://user:hunter2@keys.example' } }",
+        ),
+        providers("    - { id: a, cognito: { issuer: 'https://user:hunter2@pool.example', client_ids: [web] } }"),
+        identity(
+            "  providers: [{ id: a, cognito: { user_pool_id: eu-west-1_A, client_ids: [web] } }]\n  cookie_origins: ['https://user:hunter2@app.example']",
+        ),
+    ] {
+        let (settings, report) = compile(&text);
+        assert!(settings.is_none() && !report.to_string().contains("hunter2"), "{report}");
+    }
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(128))]
+
+    #[test]
+    fn no_text_makes_the_compiler_panic_or_fail_without_a_reason(
+        line in 0..80usize,
+        text in "[ a-z0-9:_${}\\[\\]'\"#,.é/-]{0,24}",
+    ) {
+        let full = include_str!("tests/full.yaml");
+        let changed: Vec<&str> = full.lines().enumerate().map(|(at, old)| if at == line { text.as_str() } else { old }).collect();
+        let (settings, report) = compile(&changed.join("\n"));
+        proptest::prop_assert_eq!(settings.is_none(), report.has_errors());
+    }
+}

@@ -33,7 +33,7 @@ fn endpoint(at: &Cursor<'_>) -> Option<Endpoint> {
         Err(error) => {
             at.error_with_help(
                 "C026",
-                format!("the endpoint `{text}` {error}"),
+                error.about("endpoint", text),
                 "an endpoint is a scheme, a host and perhaps a port, such as `http://127.0.0.1:9000` or `https://api.internal`",
             );
             None

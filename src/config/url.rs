@@ -43,6 +43,14 @@ pub(super) enum UrlError {
     Characters,
 }
 
+impl UrlError {
+    /// What is wrong with `text`, for a message.
+    pub(super) fn about(self, what: &str, text: &str) -> String {
+        // SECURITY: a password may stand before an `@`: `a_password_in_a_url_is_not_repeated_in_a_report`.
+        if text.contains('@') { format!("the {what} {self}") } else { format!("the {what} `{text}` {self}") }
+    }
+}
+
 impl Site {
     /// Parses `scheme://host[:port]`, with nothing behind it.
     pub(super) fn parse(text: &str) -> Result<Self, UrlError> {

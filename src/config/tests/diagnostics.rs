@@ -250,7 +250,7 @@ fn other_issuers() {
               --> etc/cogward.yaml:3:35  (identity.providers[0].oidc.audiences)
               help: fill it or leave the key out
 
-            error[C015]: the URL `https://u:p@login.example/k` holds a user name
+            error[C015]: the URL holds a user name
               --> etc/cogward.yaml:4:60  (identity.providers[1].oidc.jwks.url)
 
             error[C015]: the URL `login.example` does not start with `http://` or `https://`

@@ -106,19 +106,88 @@ fn the_ends_of_every_range_are_accepted_and_the_next_values_refused() {
     }
 }
 
+#[test]
+fn the_defaults_of_the_table_are_those_of_the_compiler() {
+    let mut checked = BTreeSet::new();
+    for key in KEYS {
+        let default = match key.shape {
+            Shape::Bool { default } => default.to_string(),
+            Shape::Other { default, .. } => match default.strip_prefix('`').and_then(|text| text.strip_suffix('`')) {
+                Some(text) if !text.contains(['`', '<']) && !text.starts_with("identity.") => text.to_owned(),
+                Some(_) | None => continue,
+            },
+            Shape::Duration(bounds) => bounds.default.to_string(),
+            Shape::Size(bounds) => bounds.default.to_string(),
+            Shape::Count(bounds) => bounds.default.to_string(),
+            Shape::Section { .. } => continue,
+        };
+        let default = if default.contains(':') { format!("'{default}'") } else { default };
+        let (section, name) = key.pointer.rsplit_once('.').unwrap_or(("", key.pointer));
+        let said = format!("{:?}", compiled(&setting(section, name, &default)));
+        let unsaid = format!("{:?}", compiled(&without(section)));
+        assert_eq!(said, unsaid, "{}", key.pointer);
+        checked.insert(key.pointer);
+    }
+    assert!(checked.len() > 40, "{checked:?}");
+}
+
+#[test]
+fn the_table_and_the_compiler_agree_on_what_needs_a_restart() {
+    let old = compiled(&with(""));
+    let new = compiled(&with(
+        "listeners: [{ address: '0.0.0.0:1' }]\nadmin: { address: '127.0.0.1:2' }\nthreads: 3\ntrusted_proxies: [10.0.0.0/8]\nforward_credential: true",
+    ));
+    let section = |pointer: &'static str| pointer.split(['.', '[']).next().unwrap();
+    let table: BTreeSet<_> = KEYS.iter().filter(|key| key.restart).map(|key| section(key.pointer)).collect();
+    let compiler: BTreeSet<_> = old.restart_needed(&new).into_iter().map(section).collect();
+    assert_eq!(table, compiler);
+}
+
+/// The file of [`setting`] without the key.
+fn without(section: &str) -> String {
+    let provider = |block: &str| providers(&format!("    - {{ id: main, {block} }}"));
+    match section {
+        "identity.providers[].oidc" => {
+            provider("issuer: 'https://a.example', jwks: { file: k }, oidc: { audiences: [api] }")
+        }
+        "identity.providers[].jwks" => {
+            provider("cognito: { user_pool_id: eu-west-1_A, client_ids: [web] }, jwks: { file: k }")
+        }
+        section if section.starts_with("identity") => {
+            provider("cognito: { user_pool_id: eu-west-1_A, client_ids: [web] }")
+        }
+        section if section.starts_with("upstreams") => {
+            format!("{IDENTITY}upstreams: [{{ id: a, endpoints: ['http://a'] }}]\n")
+        }
+        _ => with(""),
+    }
+}
+
 /// The least file in which one key has this value.
 fn setting(section: &str, name: &str, value: &str) -> String {
-    let identity = "providers: [{ id: main, cognito: { user_pool_id: eu-west-1_A, client_ids: [web] } }]";
+    let pool = "user_pool_id: eu-west-1_A, client_ids: [web]";
+    let in_identity = |lines: &str| {
+        format!("identity: {{ providers: [{{ id: main, cognito: {{ {pool} }} }}], {lines} }}\n{UPSTREAMS}")
+    };
+    let provider = |block: &str| providers(&format!("    - {{ id: main, {block} }}"));
     match section {
         "" => with(&format!("{name}: {value}")),
-        "identity" => format!("identity: {{ {identity}, {name}: {value} }}\n{UPSTREAMS}"),
-        "identity.keys" => format!("identity: {{ {identity}, keys: {{ {name}: {value} }} }}\n{UPSTREAMS}"),
-        "identity.token_cache" => {
-            format!("identity: {{ {identity}, token_cache: {{ {name}: {value} }} }}\n{UPSTREAMS}")
+        "identity" => in_identity(&format!("{name}: {value}")),
+        "identity.keys" | "identity.token_cache" => {
+            in_identity(&format!("{}: {{ {name}: {value} }}", section.trim_start_matches("identity.")))
         }
+        "identity.providers[].cognito" => provider(&format!("cognito: {{ {pool}, {name}: {value} }}")),
+        "identity.providers[].oidc" => provider(&format!(
+            "issuer: 'https://a.example', jwks: {{ file: k }}, oidc: {{ audiences: [api], {name}: {value} }}"
+        )),
+        "identity.providers[].jwks" => {
+            provider(&format!("cognito: {{ {pool} }}, jwks: {{ file: k, {name}: {value} }}"))
+        }
+        "upstreams[]" => format!("{IDENTITY}upstreams: [{{ id: a, endpoints: ['http://a'], {name}: {value} }}]\n"),
         "upstreams[].timeouts" => {
             format!("{IDENTITY}upstreams: [{{ id: a, endpoints: ['http://a'], timeouts: {{ {name}: {value} }} }}]\n")
         }
+        "policies.cerbos" => with(&format!("policies: {{ cerbos: {{ {name}: {value} }} }}")),
         section => with(&format!("{section}: {{ {name}: {value} }}")),
     }
 }
