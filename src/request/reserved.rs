@@ -47,14 +47,12 @@ const OVERRIDES: [&str; 28] = [
 
 /// Fields that frame a message, or that the gateway decides by or sets: they count under their own name only. Names of one word have
 /// no alias.
-const FRAMING: [&str; 17] = [
+const FRAMING: [&str; 14] = [
     "content-encoding",
     "content-length",
     "content-type",
     "http2-settings",
     "keep-alive",
-    "max-forwards",
-    "proxy-authenticate",
     "proxy-authorization",
     "proxy-connection",
     "sec-fetch-site",
@@ -63,7 +61,6 @@ const FRAMING: [&str; 17] = [
     "sec-websocket-protocol",
     "sec-websocket-version",
     "transfer-encoding",
-    "www-authenticate",
     "x-request-id",
 ];
 
