@@ -1,0 +1,306 @@
+//! The names that a condition may use.
+//!
+//! Names are resolved while compiling, so that a typing mistake is a compile error with advice, never an absent value at run time.
+
+use std::sync::{Arc, LazyLock};
+
+use cel::Env;
+use http::HeaderName;
+
+use super::functions;
+use super::path::{Fields, Path, PrincipalField, RequestField, ResourceField, Source};
+use super::suggest::closest;
+
+/// Which language a condition is written in, and what it may name.
+#[derive(Clone, Debug)]
+pub struct Environment {
+    pub(super) profile: Profile,
+    captures: Vec<Box<str>>,
+    credential_headers: Arc<[HeaderName]>,
+    names_resource: bool,
+}
+
+/// The two languages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Profile {
+    /// `when` of native rules. A result that is not a boolean is an error.
+    Native,
+    /// `condition.match` of Cerbos policies. A result that is not a boolean is false.
+    Cerbos,
+}
+
+/// A group of fields: never a value in itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Record {
+    Principal,
+    Request,
+    Captures,
+    Resource,
+    CerbosRequest,
+    CerbosPrincipal,
+    CerbosResource,
+    CerbosAuxiliary,
+}
+
+/// Every header field, or every query parameter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Multitude {
+    Headers,
+    Queries,
+}
+
+/// What a name or a chain of names stands for.
+#[derive(Clone, Debug)]
+pub(super) enum Place {
+    Record(Record, String),
+    Names(Multitude, String),
+    Path(Path),
+}
+
+/// What is wrong with a name, and what to write instead.
+#[derive(Debug)]
+pub(super) struct Unknown {
+    pub(super) message: String,
+    pub(super) help: Option<String>,
+}
+
+impl Unknown {
+    pub(super) fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), help: None }
+    }
+
+    pub(super) fn with_help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+}
+
+/// Header fields that carry credentials, whatever the settings say.
+const CREDENTIAL_HEADERS: [HeaderName; 3] =
+    [http::header::AUTHORIZATION, http::header::COOKIE, http::header::PROXY_AUTHORIZATION];
+
+impl Environment {
+    /// Conditions of native rules on a route with these captures.
+    pub fn native(captures: &[&str]) -> Self {
+        Self {
+            profile: Profile::Native,
+            captures: captures.iter().map(|&name| name.into()).collect(),
+            credential_headers: CREDENTIAL_HEADERS.into(),
+            names_resource: true,
+        }
+    }
+
+    /// Conditions of Cerbos policies.
+    pub fn cerbos() -> Self {
+        Self { profile: Profile::Cerbos, ..Self::native(&[]) }
+    }
+
+    /// The route names no resource: `resource` does not compile.
+    #[must_use]
+    pub fn without_resource(mut self) -> Self {
+        self.names_resource = false;
+        self
+    }
+
+    /// Header fields that carry credentials besides `Authorization`, `Cookie` and `Proxy-Authorization`. Conditions do not see them.
+    #[must_use]
+    pub fn with_credential_headers(mut self, names: &[HeaderName]) -> Self {
+        self.credential_headers = self.credential_headers.iter().chain(names).cloned().collect();
+        self
+    }
+
+    pub(super) fn credential_headers(&self) -> &Arc<[HeaderName]> {
+        &self.credential_headers
+    }
+
+    /// How absent fields behave.
+    pub(super) fn fields(&self) -> Fields {
+        match self.profile {
+            Profile::Native => Fields::Optional,
+            Profile::Cerbos => Fields::Defaulted,
+        }
+    }
+
+    /// The interpreter's functions for this language.
+    pub(super) fn interpreter(&self) -> &'static Arc<Env> {
+        static NATIVE: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(functions::native()));
+        static CERBOS: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(functions::cerbos()));
+        match self.profile {
+            Profile::Native => &NATIVE,
+            Profile::Cerbos => &CERBOS,
+        }
+    }
+
+    /// What a name at the head of a chain stands for.
+    pub(super) fn root(&self, name: &str) -> Result<Place, Unknown> {
+        let record = match (self.profile, name) {
+            (Profile::Native, "principal") => Record::Principal,
+            (Profile::Native, "request") => Record::Request,
+            (Profile::Native, "path") => Record::Captures,
+            (Profile::Native, "resource") if self.names_resource => Record::Resource,
+            (Profile::Native, "resource") => {
+                return Err(Unknown::new("the route names no resource").with_help("give the route a `resource`"));
+            }
+            (Profile::Cerbos, "request") => Record::CerbosRequest,
+            (Profile::Cerbos, "P") => Record::CerbosPrincipal,
+            (Profile::Cerbos, "R") => Record::CerbosResource,
+            (Profile::Cerbos, "V" | "variables" | "C" | "constants" | "G" | "globals" | "runtime") => {
+                return Err(Unknown::new(format!("`{name}` is not supported yet")));
+            }
+            (Profile::Native, _) => return Err(unknown_name(name, &["principal", "request", "path", "resource"])),
+            (Profile::Cerbos, _) => return Err(unknown_name(name, &["request", "P", "R"])),
+        };
+        Ok(Place::Record(record, name.to_owned()))
+    }
+
+    /// What a field of a group stands for.
+    pub(super) fn field(&self, record: Record, written: &str, name: &str) -> Result<Place, Unknown> {
+        let fields = record.fields();
+        if record == Record::Captures {
+            return self.capture(written, name);
+        }
+        let Some((_, target)) = fields.iter().find(|(field, _)| *field == name) else {
+            let known: Vec<&str> = fields.iter().map(|(field, _)| *field).filter(|field| !is_snake_twin(field)).collect();
+            return Err(unknown_field(written, name, &known));
+        };
+        let written = format!("{written}.{name}");
+        let source = match *target {
+            Target::Record(record) => return Ok(Place::Record(record, written)),
+            Target::Names(names) => return Ok(Place::Names(names, written)),
+            Target::Principal(field) => Source::Principal(field),
+            Target::Method => Source::Request(RequestField::Method),
+            Target::Path => Source::Request(RequestField::Path),
+            Target::Host => Source::Request(RequestField::Host),
+            Target::ClientIp => Source::Request(RequestField::ClientIp),
+            Target::Resource(field) => Source::Resource(field),
+        };
+        Ok(Place::Path(Path { written: written.into(), source, steps: vec![] }))
+    }
+
+    fn capture(&self, written: &str, name: &str) -> Result<Place, Unknown> {
+        if !self.captures.iter().any(|known| **known == *name) {
+            let message = format!("the route has no capture `{name}`");
+            return Err(match self.captures.as_slice() {
+                [] => Unknown::new(message).with_help("its pattern has no captures"),
+                known => Unknown::new(message).with_help(format!("captures of its pattern are: {}", known.join(", "))),
+            });
+        }
+        let written = format!("{written}.{name}").into();
+        Ok(Place::Path(Path { written, source: Source::Capture(name.into()), steps: vec![] }))
+    }
+
+    /// One header field or query parameter.
+    pub(super) fn named(&self, names: Multitude, written: &str, name: &str) -> Result<Place, Unknown> {
+        let field = match names {
+            Multitude::Queries => RequestField::Query(name.into()),
+            Multitude::Headers => {
+                let Ok(header) = HeaderName::from_bytes(name.as_bytes()) else {
+                    return Err(Unknown::new(format!("`{name}` is not the name of a header field")));
+                };
+                // SECURITY: a policy that could read a token could leak it: `a_credential_header_is_not_visible`.
+                if self.credential_headers.contains(&header) {
+                    let message = format!("the header field `{header}` carries a credential");
+                    return Err(Unknown::new(message).with_help("conditions see the verified claims: `principal.claims`"));
+                }
+                RequestField::Header(header)
+            }
+        };
+        let written = format!("{written}[{name:?}]").into();
+        Ok(Place::Path(Path { written, source: Source::Request(field), steps: vec![] }))
+    }
+}
+
+/// What a field leads to.
+#[derive(Clone, Copy)]
+enum Target {
+    Record(Record),
+    Names(Multitude),
+    Principal(PrincipalField),
+    Method,
+    Path,
+    Host,
+    ClientIp,
+    Resource(ResourceField),
+}
+
+impl Record {
+    /// A message of the Cerbos protocol, whose fields cannot be reached by an index.
+    pub(super) fn is_message(self) -> bool {
+        match self {
+            Self::Principal | Self::Request | Self::Captures | Self::Resource => false,
+            Self::CerbosRequest | Self::CerbosPrincipal | Self::CerbosResource | Self::CerbosAuxiliary => true,
+        }
+    }
+
+    /// Its fields.
+    fn fields(self) -> &'static [(&'static str, Target)] {
+        match self {
+            Self::Principal => &[
+                ("id", Target::Principal(PrincipalField::Id)),
+                ("kind", Target::Principal(PrincipalField::Kind)),
+                ("roles", Target::Principal(PrincipalField::Roles)),
+                ("claims", Target::Principal(PrincipalField::Claims)),
+                ("provider", Target::Principal(PrincipalField::Provider)),
+                ("client_id", Target::Principal(PrincipalField::ClientId)),
+            ],
+            Self::Request => &[
+                ("method", Target::Method),
+                ("path", Target::Path),
+                ("host", Target::Host),
+                ("query", Target::Names(Multitude::Queries)),
+                ("headers", Target::Names(Multitude::Headers)),
+                ("client_ip", Target::ClientIp),
+            ],
+            Self::Captures => &[],
+            Self::Resource => &[
+                ("kind", Target::Resource(ResourceField::Kind)),
+                ("id", Target::Resource(ResourceField::Id)),
+                ("attr", Target::Resource(ResourceField::Attributes)),
+            ],
+            Self::CerbosRequest => &[
+                ("principal", Target::Record(Self::CerbosPrincipal)),
+                ("resource", Target::Record(Self::CerbosResource)),
+                ("auxData", Target::Record(Self::CerbosAuxiliary)),
+                ("aux_data", Target::Record(Self::CerbosAuxiliary)),
+            ],
+            Self::CerbosPrincipal => &[
+                ("id", Target::Principal(PrincipalField::Id)),
+                ("roles", Target::Principal(PrincipalField::ListedRoles)),
+                ("attr", Target::Principal(PrincipalField::Claims)),
+                ("policyVersion", Target::Principal(PrincipalField::PolicyVersion)),
+                ("policy_version", Target::Principal(PrincipalField::PolicyVersion)),
+                ("scope", Target::Principal(PrincipalField::Scope)),
+            ],
+            Self::CerbosResource => &[
+                ("kind", Target::Resource(ResourceField::Kind)),
+                ("id", Target::Resource(ResourceField::Id)),
+                ("attr", Target::Resource(ResourceField::Attributes)),
+                ("policyVersion", Target::Resource(ResourceField::PolicyVersion)),
+                ("policy_version", Target::Resource(ResourceField::PolicyVersion)),
+                ("scope", Target::Resource(ResourceField::Scope)),
+            ],
+            Self::CerbosAuxiliary => &[("jwt", Target::Principal(PrincipalField::Token))],
+        }
+    }
+}
+
+/// The other spelling of a field, left out of advice.
+fn is_snake_twin(field: &str) -> bool {
+    matches!(field, "aux_data" | "policy_version")
+}
+
+fn unknown_name(name: &str, known: &[&str]) -> Unknown {
+    let unknown = Unknown::new(format!("unknown name `{name}`"));
+    match closest(name, known.iter().copied()) {
+        Some(known) => unknown.with_help(format!("did you mean `{known}`?")),
+        None => unknown.with_help(format!("a condition may name: {}", known.join(", "))),
+    }
+}
+
+fn unknown_field(written: &str, name: &str, known: &[&str]) -> Unknown {
+    let unknown = Unknown::new(format!("`{written}` has no field `{name}`"));
+    match closest(name, known.iter().copied()) {
+        Some(known) => unknown.with_help(format!("did you mean `{written}.{known}`?")),
+        None => unknown.with_help(format!("fields of `{written}` are: {}", known.join(", "))),
+    }
+}

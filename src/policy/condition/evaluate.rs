@@ -1,0 +1,174 @@
+//! One evaluation of one condition: reads its slots, and runs the interpreter where no shortcut does.
+//!
+//! Values are converted for the interpreter once, when it first asks for them. The work is bounded: the parts of converted values and the
+//! steps of comprehensions are counted, and an evaluation that exceeds its budget is an error, whatever its expression makes of it.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use cel::common::ast::IdedExpr;
+use cel::common::types::{CelBool, CelString};
+use cel::common::value::{CowVal, Val};
+use cel::context::VariableResolver;
+use cel::{Context, ExecutionError, Value};
+
+use super::compile::{STEP, Slot};
+use super::environment::Multitude;
+use super::names::{Case, Names};
+use super::scope::Scope;
+use super::value::Reading;
+use super::{Condition, EvaluationError, PARTS, WORK};
+
+/// One evaluation.
+pub(super) struct Evaluation<'s> {
+    condition: &'s Condition,
+    scope: &'s Scope<'s>,
+    /// One cell for each slot; made when the interpreter is first asked.
+    converted: OnceLock<Box<[Cell<'s>]>>,
+    /// How many parts the converted values have.
+    parts: AtomicUsize,
+    /// What the comprehensions have cost.
+    work: AtomicUsize,
+    yes: CelBool,
+}
+
+/// A slot's value as the interpreter takes it, or why there is none.
+type Cell<'s> = OnceLock<Result<Box<dyn Val + 's>, EvaluationError>>;
+
+impl<'s> Evaluation<'s> {
+    pub(super) fn new(condition: &'s Condition, scope: &'s Scope<'s>) -> Self {
+        Self {
+            condition,
+            scope,
+            converted: OnceLock::new(),
+            parts: AtomicUsize::new(0),
+            work: AtomicUsize::new(0),
+            yes: CelBool::from(true),
+        }
+    }
+
+    /// Reads a slot that holds one value.
+    pub(super) fn read(&self, slot: usize) -> Result<Reading<'s>, EvaluationError> {
+        match self.condition.slots.get(slot) {
+            Some(Slot::Value(path)) => path.read(self.scope),
+            Some(Slot::Presence(path)) => path.is_present(self.scope, self.condition.fields).map(Reading::Bool),
+            Some(Slot::Names(_)) | None => Err(EvaluationError::Internal),
+        }
+    }
+
+    /// Runs the interpreter on an expression that must be a boolean.
+    pub(super) fn interpret(&self, expression: &IdedExpr) -> Result<bool, EvaluationError> {
+        // A panic of the interpreter is an error like any other: it grants nothing.
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            let mut context = Context::with_env(self.condition.interpreter.0.clone());
+            context.set_variable_resolver(self);
+            let value = Value::resolve_val(expression, &context)?;
+            Ok(value.downcast_ref::<CelBool>().map(|answer| *answer.inner()))
+        }));
+        // SECURITY: an error inside `||` can be outvoted, a spent budget must not: `a_spent_budget_cannot_be_outvoted`.
+        if self.work.load(Ordering::Relaxed) > WORK {
+            return Err(EvaluationError::TooMuchWork);
+        }
+        match outcome {
+            Err(_) => Err(EvaluationError::Internal),
+            Ok(Ok(Some(answer))) => Ok(answer),
+            Ok(Ok(None)) => Err(EvaluationError::NotBoolean),
+            Ok(Err(error)) => Err(self.explain(&error)),
+        }
+    }
+
+    fn cell(&self, slot: usize) -> Option<&Cell<'s>> {
+        let slots = self.condition.slots.len();
+        self.converted.get_or_init(|| (0..slots).map(|_| Cell::new()).collect()).get(slot)
+    }
+
+    fn convert(&self, slot: usize) -> Result<Box<dyn Val + 's>, EvaluationError> {
+        let spent = self.parts.load(Ordering::Relaxed);
+        let mut room = PARTS.saturating_sub(spent);
+        let value = match self.condition.slots.get(slot) {
+            Some(Slot::Names(names)) => self.names(*names, &mut room)?,
+            Some(Slot::Value(_) | Slot::Presence(_)) => self.read(slot)?.into_val(&mut room),
+            None => return Err(EvaluationError::Internal),
+        };
+        self.parts.store(PARTS - room, Ordering::Relaxed);
+        value.ok_or(EvaluationError::TooLarge)
+    }
+
+    /// All header fields but credentials, or all query parameters.
+    fn names(&self, names: Multitude, room: &mut usize) -> Result<Option<Box<dyn Val + 's>>, EvaluationError> {
+        let request = self.scope.request.as_ref().ok_or_else(|| EvaluationError::Absent("request".into()))?;
+        let mut all = match names {
+            Multitude::Headers => Names::new(Case::Folded),
+            Multitude::Queries => Names::new(Case::Exact),
+        };
+        match names {
+            Multitude::Headers => {
+                // SECURITY: `a_credential_header_is_not_visible`.
+                let hidden = &self.condition.credential_headers;
+                for (name, value) in request.headers.iter().filter(|(name, _)| !hidden.contains(name)) {
+                    let text = std::str::from_utf8(value.as_bytes()).ok().map(CelString::from);
+                    all.add(CelString::from(name.as_str()), text);
+                    if all.len() > *room {
+                        return Ok(None);
+                    }
+                }
+            }
+            Multitude::Queries => {
+                for (name, value) in request.query.pairs() {
+                    all.add(CelString::from(name), Some(CelString::from(value)));
+                    if all.len() > *room {
+                        return Ok(None);
+                    }
+                }
+            }
+        }
+        *room -= all.len();
+        Ok(Some(Box::new(all)))
+    }
+
+    /// Counts one step of a comprehension. Larger data makes a step dearer.
+    fn step(&self) -> bool {
+        let cost = 1 + self.parts.load(Ordering::Relaxed);
+        self.work.fetch_add(cost, Ordering::Relaxed).saturating_add(cost) <= WORK
+    }
+
+    /// The interpreter's error without the values in it, which may be personal data.
+    fn explain(&self, error: &ExecutionError) -> EvaluationError {
+        match error {
+            ExecutionError::UndeclaredReference(name) => {
+                let slot = name.strip_prefix('@').and_then(|slot| slot.parse().ok());
+                match slot.and_then(|slot| self.cell(slot)).and_then(OnceLock::get) {
+                    Some(Err(error)) => error.clone(),
+                    Some(Ok(_)) | None => EvaluationError::Internal,
+                }
+            }
+            ExecutionError::NoSuchKey(_) => EvaluationError::NoSuchKey,
+            ExecutionError::IndexOutOfBounds(_) => EvaluationError::OutOfBounds,
+            ExecutionError::NoSuchOverload(overload) => EvaluationError::Operands(plain_name(overload.function()).into()),
+            ExecutionError::UnsupportedBinaryOperator(name, ..) => EvaluationError::Operands((*name).into()),
+            ExecutionError::DivisionByZero(_) | ExecutionError::RemainderByZero(_) | ExecutionError::Overflow(..) => {
+                EvaluationError::Arithmetic
+            }
+            ExecutionError::FunctionError { function, .. } => EvaluationError::Function(plain_name(function).into()),
+            _ => EvaluationError::Types,
+        }
+    }
+}
+
+/// An operator as it is written.
+fn plain_name(name: &str) -> &str {
+    name.trim_matches(['_', '@'])
+}
+
+impl VariableResolver for Evaluation<'_> {
+    fn resolve<'b>(&'b self, variable: &str) -> Option<CowVal<'b, 'b>> {
+        let slot = variable.strip_prefix('@')?;
+        if variable == STEP {
+            return self.step().then_some(CowVal::Borrowed(&self.yes));
+        }
+        let slot = slot.parse().ok()?;
+        let value = self.cell(slot)?.get_or_init(|| self.convert(slot));
+        value.as_ref().ok().map(|value| CowVal::Borrowed(&**value))
+    }
+}
