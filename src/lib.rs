@@ -17,7 +17,12 @@ pub mod yaml;
 
 // The line, from request to decision.
 pub mod config;
+pub mod gate;
 pub mod identity;
 pub mod policy;
 pub mod request;
 pub mod token;
+
+// The edge.
+#[cfg(feature = "gateway")]
+pub mod reload;

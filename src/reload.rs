@@ -1,0 +1,3 @@
+//! One task that swaps.
+pub mod fetch;
+pub mod watch;
