@@ -117,8 +117,7 @@ impl Walk {
     fn folder(&mut self, folder: &Path, above: &mut Vec<PathBuf>) -> Result<(), Full> {
         let name = folder.display().to_string();
         if above.len() >= DEEPEST {
-            self.report
-                .push(Diagnostic::of_file("F008", name, format!("folders nest deeper than {DEEPEST}")));
+            self.report.push(Diagnostic::of_file("F008", name, format!("folders nest deeper than {DEEPEST}")));
             return Ok(());
         }
         let real = match fs::canonicalize(folder) {
@@ -143,8 +142,7 @@ impl Walk {
     }
 
     fn unlisted(&mut self, folder: String, error: &io::Error) -> Result<(), Full> {
-        self.report
-            .push(Diagnostic::of_file("F005", folder, format!("the folder cannot be listed: {}", error.kind())));
+        self.report.push(Diagnostic::of_file("F005", folder, format!("the folder cannot be listed: {}", error.kind())));
         Ok(())
     }
 
@@ -196,7 +194,11 @@ impl Walk {
             Ok(file) => {
                 self.bytes += file.text.len();
                 if self.bytes > MOST_BYTES {
-                    return self.full("F007", path, format!("the policy files have more than {MOST_BYTES} bytes in all"));
+                    return self.full(
+                        "F007",
+                        path,
+                        format!("the policy files have more than {MOST_BYTES} bytes in all"),
+                    );
                 }
                 self.files.push(file);
             }

@@ -25,7 +25,7 @@ use tokio::{
     task::{JoinHandle, spawn_blocking},
     time::{Instant, sleep, timeout_at},
 };
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
 use interest::Interest;
 
@@ -37,39 +37,32 @@ const LONGEST: Duration = Duration::from_secs(1);
 
 /// What is watched.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Places {
+pub(super) struct Places {
     /// Single files: the settings, key files.
-    pub files: Vec<PathBuf>,
+    pub(super) files: Vec<PathBuf>,
     /// Folders with all that is in them: the policies.
-    pub folders: Vec<PathBuf>,
+    pub(super) folders: Vec<PathBuf>,
     /// The longest time between two looks.
-    pub poll: Duration,
+    pub(super) poll: Duration,
 }
 
 /// A running watch. Ends when dropped.
 #[derive(Debug)]
-pub struct Watch {
+pub(super) struct Watch {
     places: watch::Sender<Places>,
-    poke: Arc<Notify>,
     task: JoinHandle<()>,
 }
 
 impl Watch {
     /// Starts to watch. `look` is notified once the folders are armed, and after every change; several changes may be one notification.
-    pub fn start(places: Places, look: Arc<Notify>) -> Self {
+    pub(super) fn start(places: Places, look: Arc<Notify>) -> Self {
         let (sender, receiver) = watch::channel(places);
-        let poke = Arc::new(Notify::new());
-        let task = tokio::spawn(run(receiver, Arc::clone(&poke), look));
-        Self { places: sender, poke, task }
-    }
-
-    /// Asks for a look now, as SIGHUP does.
-    pub fn poke(&self) {
-        self.poke.notify_one();
+        let task = tokio::spawn(run(receiver, look));
+        Self { places: sender, task }
     }
 
     /// Watches other places from now on. Nothing happens where they are the same.
-    pub fn set(&self, places: Places) {
+    pub(super) fn set(&self, places: Places) {
         self.places.send_if_modified(|current| {
             let changed = *current != places;
             if changed {
@@ -86,7 +79,7 @@ impl Drop for Watch {
     }
 }
 
-async fn run(mut places: watch::Receiver<Places>, poke: Arc<Notify>, look: Arc<Notify>) {
+async fn run(mut places: watch::Receiver<Places>, look: Arc<Notify>) {
     let events = Arc::new(Notify::new());
     let mut arms = Arms::new(&events);
     loop {
@@ -102,7 +95,6 @@ async fn run(mut places: watch::Receiver<Places>, poke: Arc<Notify>, look: Arc<N
         look.notify_one();
         tokio::select! {
             () = events.notified() => settle(&events).await,
-            () = poke.notified() => debug!("looking at the files on request"),
             () = sleep(poll) => {}
             changed = places.changed() => if changed.is_err() { return },
         }

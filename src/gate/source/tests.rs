@@ -27,7 +27,8 @@ fn codes(path: &Path) -> Vec<&'static str> {
 
 #[test]
 fn policies_are_read_recursively_and_sorted() {
-    let folder = folder(&[("b.yaml", "b"), ("a/z.yml", "z"), ("a.json", "{}"), ("a/deep/er/x.yaml", "x"), ("notes.txt", "")]);
+    let folder =
+        folder(&[("b.yaml", "b"), ("a/z.yml", "z"), ("a.json", "{}"), ("a/deep/er/x.yaml", "x"), ("notes.txt", "")]);
     assert_eq!(names(&folder), ["a.json", "a/deep/er/x.yaml", "a/z.yml", "b.yaml"]);
 }
 

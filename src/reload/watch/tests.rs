@@ -27,11 +27,8 @@ impl Folder {
         fs::write(root.path().join("cogward.yaml"), "a: 1").unwrap();
         prepare(root.path());
         let look = Arc::new(Notify::new());
-        let places = Places {
-            files: vec![root.path().join("cogward.yaml")],
-            folders: vec![root.path().join("policies")],
-            poll,
-        };
+        let places =
+            Places { files: vec![root.path().join("cogward.yaml")], folders: vec![root.path().join("policies")], poll };
         let watch = Watch::start(places, Arc::clone(&look));
         look.notified().await;
         Self { root, look, watch }
@@ -144,14 +141,6 @@ async fn the_poll_looks_where_no_event_comes() {
     let folder = Folder::watched(Duration::from_millis(50), |_| {}).await;
     folder.is_seen().await;
     folder.is_seen().await;
-}
-
-#[tokio::test]
-async fn a_poke_looks_at_once() {
-    let folder = Folder::watched(NEVER, |_| {}).await;
-    folder.watch.poke();
-    folder.is_seen().await;
-    folder.is_quiet().await;
 }
 
 #[tokio::test]
