@@ -37,7 +37,7 @@ impl Claims {
         &self.id
     }
 
-    /// `username`, or `cognito:username`.
+    /// `username`, or `cognito:username`; for a provider that is not Cognito, `username` or `preferred_username`.
     pub fn username(&self) -> Option<&str> {
         self.username.as_deref()
     }
@@ -67,10 +67,30 @@ impl Claims {
         self.expires
     }
 
-    /// Every claim, as JSON.
+    /// One claim by name. `email` is absent unless `email_verified` is true.
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        claim(&self.all, name)
+    }
+
+    /// Every claim, as JSON, an unconfirmed `email` too: prefer [`get`](Self::get).
     pub fn all(&self) -> &Map<String, Value> {
         &self.all
     }
+}
+
+/// One claim by name, as it may be relied on.
+pub(super) fn claim<'a>(all: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
+    // SECURITY: an address that nobody confirmed is what the user typed: `an_unverified_email_is_no_email` and
+    // `an_unverified_email_is_no_principal_id`.
+    if name == "email" && !all.get("email_verified").is_some_and(is_true) {
+        return None;
+    }
+    all.get(name)
+}
+
+/// `true`, or the string that some emulators and user pool attributes carry instead.
+fn is_true(value: &Value) -> bool {
+    value.as_bool() == Some(true) || value.as_str() == Some("true")
 }
 
 impl fmt::Debug for Claims {
