@@ -24,7 +24,7 @@ use keys::{KeyChange, KeyEvent, KeyNews, KeyTable};
 use status::now;
 use watch::Watch;
 
-pub use compile::{Compiled, Parts, Steps, compile};
+pub use compile::{Compiled, Parts, PoliciesStep, SettingsStep, Steps, compile};
 pub use keys::{KeyFault, KeyRequests, Refetch};
 pub use status::{KeyStatus, News, Rejected, SharedStatus, Status};
 
@@ -141,7 +141,7 @@ enum Looked<P> {
     /// The files are again those that serve.
     Reverted(Fingerprint),
     /// Other files, which compile.
-    Good(Compiled<P>, Report),
+    Good(Box<Compiled<P>>, Report),
     /// Other files, which do not.
     Bad(Fingerprint, Report),
     /// The files are still being written.
@@ -184,7 +184,7 @@ impl<P: Send + Sync + 'static> Task<P> {
                 self.status.update(|status| status.stale_since = None);
                 info!(generation = self.serving.number, "the files are again those that serve");
             }
-            Looked::Good(compiled, warnings) => self.apply(compiled, &warnings),
+            Looked::Good(compiled, warnings) => self.apply(*compiled, &warnings),
             Looked::Bad(fingerprint, report) => self.reject(fingerprint, report),
         }
     }
@@ -276,7 +276,7 @@ async fn look<P: Send + Sync + 'static>(
                 return Looked::Reverted(found);
             }
             return match spawn_blocking(move || compile::build(read, &steps)).await {
-                Ok((Some(compiled), report)) => Looked::Good(compiled, report),
+                Ok((Some(compiled), report)) => Looked::Good(Box::new(compiled), report),
                 Ok((None, report)) => Looked::Bad(found, report),
                 Err(_) => Looked::Same,
             };

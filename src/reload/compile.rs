@@ -18,12 +18,18 @@ use crate::{
     yaml::SourceFile,
 };
 
+/// Compiles the settings file.
+pub type SettingsStep = dyn Fn(&SourceFile) -> (Option<Settings>, Report) + Send + Sync;
+
+/// Compiles all policy files under those settings.
+pub type PoliciesStep<P> = dyn Fn(&[SourceFile], &Settings) -> (Option<P>, Report) + Send + Sync;
+
 /// How text becomes settings and policies. `P` is what the policies compile to.
 pub struct Steps<P> {
-    /// Compiles the settings file.
-    pub settings: Box<dyn Fn(&SourceFile) -> (Option<Settings>, Report) + Send + Sync>,
-    /// Compiles all policy files under those settings.
-    pub policies: Box<dyn Fn(&[SourceFile], &Settings) -> (Option<P>, Report) + Send + Sync>,
+    /// From one file.
+    pub settings: Box<SettingsStep>,
+    /// From all policy files.
+    pub policies: Box<PoliciesStep<P>>,
 }
 
 impl<P> fmt::Debug for Steps<P> {

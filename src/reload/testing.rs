@@ -97,7 +97,10 @@ pub(super) enum Behaviour {
 
 /// A key server on the other side of the client, on the clock of the test.
 #[derive(Clone)]
-pub(super) struct KeyServer(Arc<Mutex<(Behaviour, Duration, Vec<(String, Instant)>)>>);
+pub(super) struct KeyServer(Arc<Mutex<(Behaviour, Duration, Fetches)>>);
+
+/// The path and the moment of each fetch.
+type Fetches = Vec<(String, Instant)>;
 
 impl KeyServer {
     pub(super) fn new(behaviour: Behaviour) -> Self {
@@ -113,8 +116,7 @@ impl KeyServer {
         self.0.lock().unwrap().1 = time;
     }
 
-    /// The path and the moment of each fetch.
-    pub(super) fn fetches(&self) -> Vec<(String, Instant)> {
+    pub(super) fn fetches(&self) -> Fetches {
         self.0.lock().unwrap().2.clone()
     }
 

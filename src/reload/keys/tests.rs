@@ -10,7 +10,10 @@ const HOUR: Duration = Duration::from_secs(3600);
 
 /// What the one task that swaps has seen.
 #[derive(Clone, Default)]
-struct Seen(Arc<Mutex<Vec<(&'static str, KeyChange, Vec<String>)>>>);
+struct Seen(Arc<Mutex<Vec<Word>>>);
+
+/// The result of a fetch, what it changed, and the key ids that then served.
+type Word = (&'static str, KeyChange, Vec<String>);
 
 impl Seen {
     fn codes(&self) -> Vec<&'static str> {
