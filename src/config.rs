@@ -15,7 +15,6 @@ mod providers;
 mod proxies;
 mod read;
 mod reference;
-mod units;
 mod upstreams;
 mod url;
 
@@ -25,7 +24,7 @@ use http::HeaderName;
 
 use crate::{
     diagnostic::{Report, Severity},
-    identity::CredentialSource,
+    identity::{CredentialSource, Origin},
     request::TrustedProxies,
     token::{Provider, ProviderId},
     yaml::{self, Cursor, SourceFile},
@@ -34,7 +33,7 @@ use crate::{
 pub use bounds::Bounds;
 pub use codes::CODES;
 pub use reference::{KEYS, Key, Shape, render_keys};
-pub use units::{ByteSize, ByteSizeError, Span, SpanError};
+
 
 /// Everything that the settings file says.
 #[derive(Clone, Debug)]
@@ -93,7 +92,7 @@ pub struct Identity {
     /// The places that are looked at, all of them each time.
     pub credentials: Vec<CredentialSource>,
     /// Origins (`https://app.example`) whose pages may send a cookie with an unsafe method.
-    pub cookie_origins: Vec<String>,
+    pub cookie_origins: Vec<Origin>,
     /// The life of signing keys.
     pub keys: KeyTimes,
     /// How many verified tokens are remembered.

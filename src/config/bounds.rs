@@ -2,7 +2,7 @@
 //!
 //! The compiler reads with these, the reference page prints them. A zero that would switch a protection off is below the least.
 
-use super::units::{ByteSize, Span};
+use crate::units::{ByteSize, Span};
 
 /// What a numeric key may hold, and what it holds when it is left out.
 #[derive(Clone, Copy, Debug)]

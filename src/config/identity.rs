@@ -9,7 +9,7 @@ use super::{
     url::Site,
 };
 use crate::{
-    identity::CredentialSource,
+    identity::{CredentialSource, Origin},
     yaml::{Cursor, MapCursor, Node},
 };
 
@@ -110,7 +110,7 @@ fn credential_header(at: &Cursor<'_>, identity_headers: &[IdentityHeader]) -> Op
     Some(CredentialSource::Header(name))
 }
 
-fn origins(at: &Cursor<'_>, credentials: Option<&[CredentialSource]>) -> Option<Vec<String>> {
+fn origins(at: &Cursor<'_>, credentials: Option<&[CredentialSource]>) -> Option<Vec<Origin>> {
     let items = at.list_or_empty()?;
     let by_cookie = |sources: &[CredentialSource]| sources.iter().any(|s| matches!(s, CredentialSource::Cookie(_)));
     if !items.is_empty() && !credentials.is_none_or(by_cookie) {
@@ -123,10 +123,11 @@ fn origins(at: &Cursor<'_>, credentials: Option<&[CredentialSource]>) -> Option<
     each_once(&items, origin)
 }
 
-fn origin(at: &Cursor<'_>) -> Option<String> {
+fn origin(at: &Cursor<'_>) -> Option<Origin> {
     let text = at.text()?;
     match Site::parse(text) {
-        Ok(site) => Some(site.to_string()),
+        // What a site prints is an origin: lower case, and without the scheme's own port.
+        Ok(site) => site.to_string().parse().ok(),
         Err(error) => {
             at.error_with_help(
                 "C024",

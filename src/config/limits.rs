@@ -51,13 +51,13 @@ fn read(map: &mut MapCursor<'_>) -> Option<Limits> {
 impl Limits {
     /// Reads a route's own `body_bytes`, within the range of the setting.
     pub fn read_body_bytes(at: &Cursor<'_>) -> Option<u64> {
-        within(at, "C004", &BODY_BYTES).map(super::units::ByteSize::count)
+        within(at, "C004", &BODY_BYTES).map(crate::units::ByteSize::count)
     }
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        let memory = |bounds: super::bounds::Bounds<super::units::ByteSize>| {
+        let memory = |bounds: super::bounds::Bounds<crate::units::ByteSize>| {
             usize::try_from(bounds.default.count()).unwrap_or(usize::MAX)
         };
         let count = |bounds: super::bounds::Bounds<u64>| usize::try_from(bounds.default).unwrap_or(usize::MAX);

@@ -10,11 +10,11 @@ use std::{
     time::Duration,
 };
 
-use super::{
-    bounds::Bounds,
+use super::bounds::Bounds;
+use crate::{
     units::{ByteSize, Span},
+    yaml::{Cursor, MapCursor, Node},
 };
-use crate::yaml::{Cursor, MapCursor, Node};
 
 /// The value of `key`, or the default where the key is left out.
 pub(super) fn or<'a, T>(

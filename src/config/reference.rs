@@ -5,15 +5,13 @@
 
 use std::fmt::Write;
 
-use super::{
-    bounds::{
+use super::bounds::{
         BODY_BYTES, BODY_STALL, Bounds, CONNECT, CONNECTIONS, DECISION_BODY_BYTES, HEADER_BYTES, HEADER_TIMEOUT,
         HEADERS, IDLE, KEEPALIVE, KEY_MIN_REFETCH, KEY_REFRESH, KEY_STALE, KEY_TIMEOUT, LEEWAY, MAX_LIFETIME, POLL,
         READ, SHUTDOWN_DELAY, SHUTDOWN_GRACE, STREAM_IDLE, TARGET_BYTES, TLS_HANDSHAKE, TOKEN_BYTES, TOKEN_CACHE,
         WRITE, WRITE_STALL,
-    },
-    units::{ByteSize, Span},
 };
+use crate::units::{ByteSize, Span};
 
 /// One key of the settings file.
 #[derive(Clone, Copy, Debug)]

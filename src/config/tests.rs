@@ -2,7 +2,8 @@ use std::{collections::BTreeSet, time::Duration};
 
 use expect_test::{Expect, expect, expect_file};
 
-use super::{units::Span, *};
+use super::*;
+use crate::units::Span;
 use crate::{
     identity::CredentialSource,
     token::{Clients, Dialect, TokenUses},

@@ -73,7 +73,7 @@ impl Timeouts {
     pub fn read(at: &Cursor<'_>, otherwise: Self) -> Option<Self> {
         let mut map = at.map()?;
         let duration = |map: &mut MapCursor<'_>, key, bounds, otherwise| match map.take(key) {
-            Some(at) => within(&at, "C003", bounds).map(super::units::Span::duration),
+            Some(at) => within(&at, "C003", bounds).map(crate::units::Span::duration),
             None => Some(otherwise),
         };
         let connect = duration(&mut map, "connect", &CONNECT, otherwise.connect);

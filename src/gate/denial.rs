@@ -78,11 +78,11 @@ impl From<WireFault> for Denial {
     }
 }
 
-impl From<RouteFault> for Denial {
-    fn from(fault: RouteFault) -> Self {
+impl From<RouteFault<'_>> for Denial {
+    fn from(fault: RouteFault<'_>) -> Self {
         match fault {
             RouteFault::NoRoute => Self::NoRoute,
-            RouteFault::MethodNotAllowed { allow } => Self::MethodNotAllowed(allow),
+            RouteFault::MethodNotAllowed { allow } => Self::MethodNotAllowed(allow.clone()),
         }
     }
 }

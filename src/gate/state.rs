@@ -6,10 +6,10 @@ use arc_swap::ArcSwap;
 
 use crate::{
     config::Settings,
-    identity::Authenticator,
+    identity::{Authenticator, VerifiedTokens},
     policy::PolicySet,
     request::ReservedHeaders,
-    token::{KeyRing, TokenCache},
+    token::{KeyRing, TokenCache, Verifier},
 };
 
 /// Settings, policies and keys that belong together. Never changed, only replaced as a whole.
@@ -18,20 +18,27 @@ pub struct Generation {
     number: u64,
     pub(super) settings: Arc<Settings>,
     pub(super) policies: Arc<PolicySet>,
-    pub(super) authenticator: Arc<Authenticator>,
+    pub(super) authenticator: Authenticator,
     pub(super) keys: Arc<KeyRing>,
     /// Verified tokens of this generation. A new one begins with an empty cache, so no token outlives its key.
-    pub(super) cache: TokenCache,
-    reserved: Arc<ReservedHeaders>,
+    pub(super) cache: VerifiedTokens,
+    reserved: ReservedHeaders,
 }
 
 impl Generation {
     /// The generation of freshly compiled files.
     pub fn new(number: u64, settings: Arc<Settings>, policies: Arc<PolicySet>, keys: Arc<KeyRing>) -> Self {
-        let authenticator = Arc::new(Authenticator::new(&settings.identity, settings.limits.token_bytes));
+        let identity = &settings.identity;
+        let providers = identity.providers.iter().map(|settings| settings.provider.clone()).collect();
+        let authenticator = Authenticator::new(
+            Verifier::new(providers),
+            identity.credentials.clone(),
+            identity.cookie_origins.clone(),
+            settings.limits.token_bytes,
+        );
         let names: Vec<_> = settings.identity_headers.iter().map(|header| header.name.clone()).collect();
-        let cache = TokenCache::new(settings.identity.token_cache_entries);
-        Self { number, settings, policies, authenticator, keys, cache, reserved: Arc::new(ReservedHeaders::new(&names)) }
+        let cache = TokenCache::new(identity.token_cache_entries);
+        Self { number, settings, policies, authenticator, keys, cache, reserved: ReservedHeaders::new(&names) }
     }
 
     /// Counts up with every change that is applied.

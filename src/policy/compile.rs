@@ -119,14 +119,14 @@ fn link(drafts: Vec<Draft<'_>>, policies: Vec<ResourcePolicy<'_>>) -> PolicySet 
         }
         let place = set.routes.len();
         if let Err(Overlap { with, method }) = set.table.insert(&draft.hosts, &draft.path, &draft.methods, place) {
-            let other = set.routes.get(with).map_or("", |route: &Route| &route.id);
+            let other = set.routes.get(with).map_or("", |route: &Arc<Route>| &route.id);
             draft.at.error_with_help(
                 codes::OVERLAP,
                 format!("the routes `{}` and `{other}` both take {method} `{}`", draft.id, draft.path),
                 "give them different methods, hosts or paths, or make them one route",
             );
         }
-        set.routes.extend(finish(draft, &policies));
+        set.routes.extend(finish(draft, &policies).map(Arc::new));
     }
     set
 }

@@ -53,7 +53,7 @@ pub(super) async fn read_for_decision(session: &mut Session, limit: usize, stall
     if session.as_ref().retry_buffer_truncated() {
         return Err(Denial::BodyTooLarge);
     }
-    json::parse_strict(&body).map_err(|_| Denial::AttributeMalformed)
+    json::value(&body).ok_or(Denial::AttributeMalformed)
 }
 
 /// `application/json`, optionally with `charset=utf-8`, and no coding.

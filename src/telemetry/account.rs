@@ -12,6 +12,7 @@ use super::{
 use crate::{
     gate::{Denial, Seen},
     identity::{AuthenticationError, Kind, Principal},
+    policy::RuleId,
 };
 
 /// Where accounts go.
@@ -66,13 +67,13 @@ impl Telemetry {
             path: account.path,
             outcome,
             reason,
-            rule: account.seen.findings.rule(),
+            rule: account.seen.findings.rule.as_ref().map(RuleId::as_str),
             principal: verified.map(|verified| verified.id()),
             kind: principal.map(Principal::kind),
             client_id: verified.and_then(|verified| verified.claims().client_id()),
             provider: verified.map(|verified| verified.provider().as_str()),
             roles: verified.map_or(&[], |verified| verified.roles()),
-            owner_source: account.seen.findings.owner_source(),
+            owner_source: account.seen.findings.owner_source,
             status: account.status,
             decision_us: Some(micros(account.decision)),
             upstream_us: account.upstream.map(micros),
@@ -91,7 +92,7 @@ impl Telemetry {
         }
         match (account.denial, account.seen.principal.as_ref()) {
             (Some(Denial::Authentication(AuthenticationError::Token(error))), None) => {
-                self.metrics.record_verification(account.seen.provider.as_ref().map(|id| id.as_str()), Err(*error));
+                self.metrics.record_verification(None, Err(*error));
             }
             (_, Some(principal)) if account.seen.cache_hit == Some(false) && principal.kind() != Kind::Anonymous => {
                 let provider = principal.verified().map(|verified| verified.provider().as_str());

@@ -30,7 +30,19 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("dev", &["time", "token"]),
     (
         "server",
-        &["admin", "admission", "config", "diagnostic", "edge", "gate", "policy", "proxy", "reload", "telemetry", "token"],
+        &[
+            "admin",
+            "admission",
+            "config",
+            "diagnostic",
+            "edge",
+            "gate",
+            "policy",
+            "proxy",
+            "reload",
+            "telemetry",
+            "token",
+        ],
     ),
     ("cli", &["admin", "admission", "config", "dev", "diagnostic", "server", "token"]),
 ];

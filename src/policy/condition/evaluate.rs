@@ -115,7 +115,9 @@ impl<'s> Evaluation<'s> {
                 }
             }
             Multitude::Queries => {
-                for (name, value) in request.query.pairs() {
+                for pair in request.query.pairs() {
+                    // A pair that is no text has no name that an expression could give.
+                    let Some((name, value)) = pair else { continue };
                     all.add(CelString::from(name), Some(CelString::from(value)));
                     if all.len() > *room {
                         return Ok(None);
