@@ -21,3 +21,7 @@ pub mod identity;
 pub mod policy;
 pub mod request;
 pub mod token;
+
+// The shells around the line.
+#[cfg(feature = "gateway")]
+pub mod edge;
