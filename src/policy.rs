@@ -113,4 +113,6 @@ impl Findings {
 }
 
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;

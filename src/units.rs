@@ -59,7 +59,7 @@ impl FromStr for Span {
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let millis = self.0.as_millis();
-        match SPANS.iter().find(|(_, unit)| millis >= u128::from(*unit) && millis % u128::from(*unit) == 0) {
+        match SPANS.iter().find(|(_, unit)| millis > 0 && millis.is_multiple_of(u128::from(*unit))) {
             Some((name, unit)) => write!(f, "{}{name}", millis / u128::from(*unit)),
             None => f.write_str("0s"),
         }
@@ -118,7 +118,7 @@ impl FromStr for ByteSize {
 
 impl fmt::Display for ByteSize {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match SIZES.iter().find(|(_, unit)| self.0 >= *unit && self.0 % unit == 0) {
+        match SIZES.iter().find(|(_, unit)| self.0 > 0 && self.0.is_multiple_of(*unit)) {
             Some((name, unit)) => write!(f, "{}{name}", self.0 / unit),
             None => f.write_str("0B"),
         }

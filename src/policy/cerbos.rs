@@ -8,3 +8,6 @@ mod glob;
 
 pub(crate) use document::{ResourcePolicy, read_policy};
 pub(crate) use glob::ActionPattern;
+
+#[cfg(test)]
+mod tests;

@@ -12,7 +12,7 @@ use super::{
     attribute::Source as AttributeSource,
     cerbos::{ResourcePolicy, read_policy},
     codes, lint,
-    route::{Draft, Overlap, ResourceBinding, Route, RouteReader, RouteTable, read_upstream},
+    route::{Draft, HeaderRules, Overlap, ResourceBinding, Route, RouteReader, RouteTable, read_upstream},
     condition::Root,
     rule::{Combine, Effect, Row, RuleTable},
 };
@@ -51,7 +51,7 @@ enum Content<'a> {
 }
 
 pub(super) fn compile(files: &[SourceFile], world: &World<'_>) -> (Option<PolicySet>, Report) {
-    let parsed: Vec<_> = files.iter().map(|file| yaml::parse(&file.name, &file.text)).collect();
+    let parsed: Vec<_> = files.iter().map(|file| yaml::parse(&file.name, &file.text).map_err(Box::new)).collect();
     let sources: Vec<_> = files.iter().map(|file| Source::new(&file.name, &file.text)).collect();
     let (mut drafts, mut policies) = (Vec::new(), Vec::new());
     for (source, node) in sources.iter().zip(&parsed) {
@@ -65,7 +65,7 @@ pub(super) fn compile(files: &[SourceFile], world: &World<'_>) -> (Option<Policy
     let set = link(drafts, policies);
     let mut report = Report::default();
     for (source, node) in sources.into_iter().zip(parsed) {
-        node.err().into_iter().for_each(|finding| report.push(finding));
+        node.err().into_iter().for_each(|finding| report.push(*finding));
         report.append(source.into_report());
     }
     if set.routes.is_empty() && !world.allow_empty && !report.has_errors() {
@@ -101,7 +101,8 @@ fn read_routes<'a>(mut map: MapCursor<'a>, world: &World<'_>) -> Vec<Draft<'a>> 
         defaults.finish();
         upstream
     });
-    let reader = RouteReader { world, upstream };
+    let headers = HeaderRules::new(world.identity_headers, world.credential_headers);
+    let reader = RouteReader { world, headers: &headers, upstream };
     let routes = map.require("routes").and_then(|routes| routes.list()).unwrap_or_default();
     map.finish();
     routes.iter().filter_map(|route| reader.read(route)).collect()

@@ -20,7 +20,7 @@ pub(crate) struct Sources<'r> {
     /// The pattern whose captures `path` names.
     pub(crate) pattern: Option<&'r PathPattern>,
     /// Which fields `header` may name.
-    pub(crate) headers: HeaderRules<'r>,
+    pub(crate) headers: &'r HeaderRules<'r>,
     /// May it be `claim` or `const`? An owner may not.
     pub(crate) fixed: bool,
 }
@@ -72,7 +72,7 @@ fn read_capture(at: &Cursor<'_>, pattern: &PathPattern) -> Option<Source> {
     place.map(Source::Path)
 }
 
-fn read_header(at: &Cursor<'_>, headers: HeaderRules<'_>) -> Option<Source> {
+fn read_header(at: &Cursor<'_>, headers: &HeaderRules<'_>) -> Option<Source> {
     let name = read_header_name(at.text()?, at)?;
     // SECURITY: what the gateway removes, or what holds a secret, is no attribute:
     // `an_owner_from_an_identity_or_credential_header_does_not_compile`.

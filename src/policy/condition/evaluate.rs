@@ -116,8 +116,8 @@ impl<'s> Evaluation<'s> {
             }
             Multitude::Queries => {
                 for pair in request.query.pairs() {
-                    // A pair that is no text has no name that an expression could give.
-                    let Some((name, value)) = pair else { continue };
+                    // Some programs would repair a pair that is not text into the wanted one.
+                    let Some((name, value)) = pair else { return Err(EvaluationError::Unreadable("request.query".into())) };
                     all.add(CelString::from(name), Some(CelString::from(value)));
                     if all.len() > *room {
                         return Ok(None);

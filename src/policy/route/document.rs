@@ -27,6 +27,7 @@ use crate::{
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RouteReader<'w> {
     pub(crate) world: &'w World<'w>,
+    pub(crate) headers: &'w HeaderRules<'w>,
     /// `defaults.upstream` of the file.
     pub(crate) upstream: Option<usize>,
 }
@@ -71,10 +72,6 @@ pub(crate) struct RouteKeys {
 }
 
 impl RouteReader<'_> {
-    fn headers(&self) -> HeaderRules<'_> {
-        HeaderRules { identity: self.world.identity_headers, credentials: self.world.credential_headers }
-    }
-
     /// Reads a route, noting everything that is wrong with it; `None` when it cannot be used.
     pub(crate) fn read<'a>(&self, at: &Cursor<'a>) -> Option<Draft<'a>> {
         let mut map = at.map()?;
@@ -91,7 +88,7 @@ impl RouteReader<'_> {
         map.finish();
 
         let pattern = path.as_ref();
-        let sources = Sources { pattern, headers: self.headers(), fixed: true };
+        let sources = Sources { pattern, headers: self.headers, fixed: true };
         let draft = resource.as_ref().map(|at| read_resource(at, sources));
         let rows = self.rules(rules.as_ref(), (id.unwrap_or_default(), pattern), &methods, (resource.is_some(), &keys));
         let resource = match draft {
@@ -127,7 +124,7 @@ impl RouteReader<'_> {
         let reader = RuleReader {
             route,
             methods,
-            sources: Sources { pattern, headers: self.headers(), fixed: false },
+            sources: Sources { pattern, headers: self.headers, fixed: false },
             environment: &environment,
             ruling: if has_resource { Ruling::GuardRails } else { Ruling::Full },
             several_providers: accepted > 1,
@@ -163,7 +160,7 @@ impl RouteReader<'_> {
         let strip_prefix = map.take("strip_prefix").and_then(|at| read_prefix(&at, path));
         let timeouts = map.take("timeouts").map(|at| read_timeouts(&at)).unwrap_or_default();
         let body_bytes = map.take("body_bytes").and_then(|at| at.parse::<ByteSize>(codes::UNIT)).map(ByteSize::count);
-        let edits = |at: Option<Cursor<'_>>| at.map(|at| HeaderEdits::read(&at, self.headers())).unwrap_or_default();
+        let edits = |at: Option<Cursor<'_>>| at.map(|at| HeaderEdits::read(&at, self.headers)).unwrap_or_default();
         Some(RouteKeys {
             authentication,
             token_use,

@@ -1,13 +1,14 @@
 //! Which header fields a policy may read or change, and the edits of a route.
 //!
-//! Names are compared with `_` and `.` as `-`, as upstreams that map header names to variables do.
+//! Which names are the gateway's own is the matter of `request`; this says what a policy may do with the others.
 
 use http::{HeaderName, HeaderValue};
 
-use crate::{policy::codes, yaml::Cursor};
-
-/// Names that the gateway sets upstream unless the settings choose others; all of this prefix are its own.
-const IDENTITY_PREFIX: &str = "x-auth-request-";
+use crate::{
+    policy::codes,
+    request::{ReservedHeaders, is_framing_alias, is_override},
+    yaml::Cursor,
+};
 
 /// RFC 9110 section 7.6.1 and what older programs take for it.
 const HOP_BY_HOP: [&str; 9] = [
@@ -22,37 +23,34 @@ const HOP_BY_HOP: [&str; 9] = [
     "upgrade",
 ];
 
+/// Fields that authenticate.
+const CREDENTIALS: [&str; 2] = ["authorization", "cookie"];
+
 /// Where a message ends and whom it is for.
 const FRAMING: [&str; 3] = ["content-length", "host", "expect"];
 
-/// What some servers read as another method or path than the one that was decided on.
-const OVERRIDES: [&str; 7] = [
-    "x-http-method",
-    "x-http-method-override",
-    "x-method-override",
-    "x-original-method",
-    "x-original-uri",
-    "x-original-url",
-    "x-rewrite-url",
-];
-
 /// What the gateway knows about header names.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(crate) struct HeaderRules<'w> {
-    pub(crate) identity: &'w [HeaderName],
-    pub(crate) credentials: &'w [HeaderName],
+    reserved: ReservedHeaders,
+    credentials: &'w [HeaderName],
 }
 
-impl HeaderRules<'_> {
+impl<'w> HeaderRules<'w> {
+    pub(crate) fn new(identity: &[HeaderName], credentials: &'w [HeaderName]) -> Self {
+        Self { reserved: ReservedHeaders::new(identity), credentials }
+    }
+
     /// Why no attribute may come from that field.
     pub(crate) fn not_a_source(&self, name: &HeaderName) -> Option<&'static str> {
-        let plain = plain(name.as_str());
-        if self.is_identity(&plain) {
+        if self.reserved.is_reserved(name) {
             Some("is an identity header, which is removed from every request")
-        } else if HOP_BY_HOP.contains(&plain.as_str()) {
+        } else if HOP_BY_HOP.contains(&name.as_str()) {
             Some("concerns one connection only")
-        } else if plain == "authorization" || plain == "cookie" || self.is_credential(&plain) {
+        } else if CREDENTIALS.contains(&name.as_str()) || self.credentials.contains(name) {
             Some("carries a credential")
+        } else if self.reserved.removes(name) {
+            Some("is removed from every request")
         } else {
             None
         }
@@ -60,32 +58,19 @@ impl HeaderRules<'_> {
 
     /// Why a route may not change that field.
     fn not_editable(&self, name: &HeaderName) -> Option<&'static str> {
-        let plain = plain(name.as_str());
-        let plain = plain.as_str();
-        if self.is_identity(plain) {
+        let text = name.as_str();
+        if self.reserved.is_reserved(name) {
             Some("is an identity header")
-        } else if HOP_BY_HOP.contains(&plain) || FRAMING.contains(&plain) {
+        } else if HOP_BY_HOP.contains(&text) || FRAMING.contains(&text) || is_framing_alias(name) {
             Some("frames the message")
-        } else if plain.starts_with("x-forwarded-") || plain == "forwarded" || plain == "x-request-id" {
+        } else if text.starts_with("x-forwarded-") || text == "x-request-id" {
             Some("is set by the gateway")
-        } else if OVERRIDES.contains(&plain) {
-            Some("could name another method or path than the one that was decided on")
+        } else if is_override(name) {
+            Some("could name another request than the one that was decided on")
         } else {
             None
         }
     }
-
-    fn is_identity(&self, plain_name: &str) -> bool {
-        plain_name.starts_with(IDENTITY_PREFIX) || self.identity.iter().any(|name| plain(name.as_str()) == plain_name)
-    }
-
-    fn is_credential(&self, plain_name: &str) -> bool {
-        self.credentials.iter().any(|name| plain(name.as_str()) == plain_name)
-    }
-}
-
-fn plain(name: &str) -> String {
-    name.replace(['_', '.'], "-")
 }
 
 /// Changes to the header of a forwarded request or response: first the removals, then the settings.
@@ -103,7 +88,7 @@ impl HeaderEdits {
         self.set.is_empty() && self.remove.is_empty()
     }
 
-    pub(crate) fn read(at: &Cursor<'_>, rules: HeaderRules<'_>) -> Self {
+    pub(crate) fn read(at: &Cursor<'_>, rules: &HeaderRules<'_>) -> Self {
         let mut edits = Self::default();
         let Some(mut map) = at.map() else { return edits };
         if let Some(set) = map.take("set").and_then(|set| set.map()) {
@@ -117,7 +102,7 @@ impl HeaderEdits {
     }
 }
 
-fn read_setting(name: &str, at: &Cursor<'_>, rules: HeaderRules<'_>) -> Option<(HeaderName, HeaderValue)> {
+fn read_setting(name: &str, at: &Cursor<'_>, rules: &HeaderRules<'_>) -> Option<(HeaderName, HeaderValue)> {
     let (name, text) = (editable(name, at, rules), at.text()?);
     match HeaderValue::from_str(text) {
         Ok(value) => Some((name?, value)),
@@ -128,7 +113,7 @@ fn read_setting(name: &str, at: &Cursor<'_>, rules: HeaderRules<'_>) -> Option<(
     }
 }
 
-fn editable(name: &str, at: &Cursor<'_>, rules: HeaderRules<'_>) -> Option<HeaderName> {
+fn editable(name: &str, at: &Cursor<'_>, rules: &HeaderRules<'_>) -> Option<HeaderName> {
     let name = read_name(name, at)?;
     if let Some(why) = rules.not_editable(&name) {
         at.error_with_help(
