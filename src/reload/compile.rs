@@ -59,6 +59,8 @@ pub(super) struct Sources {
     policies: Vec<SourceFile>,
     keys: Vec<Option<SourceFile>>,
     report: Report,
+    /// Something could not be read. Kept apart: a full report drops findings.
+    unread: bool,
     name: String,
     pub(super) fingerprint: Fingerprint,
 }
@@ -76,7 +78,15 @@ pub(super) fn gather<P>(path: &Path, steps: &Steps<P>) -> Sources {
         Err(finding) => {
             let report: Report = [finding].into_iter().collect();
             let fingerprint = source::fingerprint([], &report);
-            return Sources { settings: None, policies: Vec::new(), keys: Vec::new(), report, name, fingerprint };
+            return Sources {
+                settings: None,
+                policies: Vec::new(),
+                keys: Vec::new(),
+                report,
+                unread: true,
+                name,
+                fingerprint,
+            };
         }
     };
     let (settings, findings) = guarded(&name, || (steps.settings)(&file));
@@ -92,27 +102,31 @@ pub(super) fn gather<P>(path: &Path, steps: &Steps<P>) -> Sources {
     }
     let all = std::iter::once(&file).chain(&policies).chain(keys.iter().flatten());
     let fingerprint = source::fingerprint(all, &unread);
-    let mut report = findings;
-    report.append(unread);
-    Sources { settings, policies, keys, report, name, fingerprint }
+    let (mut report, unread) = (unread.clone(), unread.has_errors());
+    report.append(findings);
+    Sources { settings, policies, keys, report, unread, name, fingerprint }
 }
 
 /// Compiles what was read.
 pub(super) fn build<P>(sources: Sources, steps: &Steps<P>) -> (Option<Compiled<P>>, Report) {
-    let Sources { settings, policies, keys, mut report, name, fingerprint } = sources;
+    let Sources { settings, policies, keys, mut report, unread, name, fingerprint } = sources;
+    // SECURITY: what is wrong must count although a full report drops it: `an_error_behind_a_full_report_is_a_refusal`.
+    let mut refused = unread;
     let Some(settings) = settings else { return (None, at_least_one_error(report, &name)) };
     let (policies, findings) = guarded(&name, || (steps.policies)(&policies, &settings));
+    refused |= findings.has_errors();
     report.append(findings);
     let mut sets = Vec::new();
     for (provider, file) in settings.identity.providers.iter().zip(keys) {
         sets.push(file.and_then(|file| {
             let (set, findings) = key_set(&provider.provider.id, &file, &provider.provider.algorithms);
+            refused |= set.is_none();
             report.append(findings);
             set
         }));
     }
     match policies {
-        Some(policies) if !report.has_errors() => {
+        Some(policies) if !refused && !report.has_errors() => {
             (Some(Compiled { settings, policies, keys: sets, fingerprint }), report)
         }
         Some(_) | None => (None, at_least_one_error(report, &name)),

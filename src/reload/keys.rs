@@ -39,11 +39,10 @@ const MOST_WAITING: usize = 1024;
 /// Key events on their way to the one task that swaps.
 const MOST_EVENTS: usize = 64;
 
-/// What came of asking for newer keys. Whatever it is, the caller loads the live generation again before it judges: another fetch may have
-/// ended in between.
+/// What came of asking for newer keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refetch {
-    /// A key set was fetched, and the generation that holds it serves.
+    /// A key set was fetched, or lately has changed, and the generation that holds it serves: load that and judge anew.
     Done,
     /// The fetch failed; what was held still is.
     Failed,

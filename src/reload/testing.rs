@@ -1,7 +1,6 @@
 //! Settings, keys and a key server for the tests of this room.
 
 use std::{
-    path::PathBuf,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -15,9 +14,9 @@ use super::{
     keys::{Fetch, KeyEvent, KeyTable},
 };
 use crate::{
-    config::*,
-    request::TrustedProxies,
+    config::{KeySource, ProviderSettings, Settings},
     token::{Clients, Dialect, Issuer, Provider, ProviderId, TokenUses, testing::keys},
+    yaml::SourceFile,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -38,47 +37,17 @@ pub(super) fn provider(id: &str, url: &str) -> ProviderSettings {
     ProviderSettings { provider, keys: KeySource::Url(url.parse().unwrap()) }
 }
 
-/// Settings with those providers; all else is the same each time.
+/// Settings with those providers, the design's times, and no poll that a test would notice.
 pub(super) fn settings(providers: Vec<ProviderSettings>) -> Settings {
-    Settings {
-        listeners: vec![Listener { address: "127.0.0.1:0".parse().unwrap(), tls: None }],
-        admin: "127.0.0.1:9901".parse().unwrap(),
-        threads: None,
-        trusted_proxies: TrustedProxies::default(),
-        shutdown_delay: SECOND,
-        shutdown_grace: SECOND,
-        identity: Identity {
-            providers,
-            credentials: Vec::new(),
-            cookie_origins: Vec::new(),
-            keys: KeyTimes {
-                refresh: 3600 * SECOND,
-                min_refetch: 10 * SECOND,
-                stale_if_error: 86400 * SECOND,
-                timeout: 5 * SECOND,
-            },
-            token_cache_entries: 10,
-        },
-        upstreams: Vec::new(),
-        identity_headers: Vec::new(),
-        forward_credential: false,
-        policies: Policies { path: PathBuf::from("policies"), poll: 3600 * SECOND, allow_empty: false },
-        audit: AuditDestination::Off,
-        limits: Limits {
-            header_bytes: 1,
-            headers: 1,
-            target_bytes: 1,
-            token_bytes: 1,
-            body_bytes: 1,
-            decision_body_bytes: 1,
-            connections: 1,
-            header_timeout: SECOND,
-            body_stall: SECOND,
-            keepalive: SECOND,
-            write_stall: SECOND,
-            tls_handshake: SECOND,
-        },
-    }
+    let text = "identity: { providers: [{ id: main, cognito: { user_pool_id: eu-west-1_EXAMPLE, client_ids: [web] } }] }\n\
+        upstreams: [{ id: api, endpoints: ['http://127.0.0.1:9000'] }]\n\
+        threads: 1\nlisteners: [{ address: '127.0.0.1:0' }]\n\
+        policies: { path: policies, poll: 1h }\n";
+    let file = SourceFile { name: "cogward.yaml".into(), text: text.into() };
+    let (settings, report) = Settings::compile(&file, &|_| None);
+    let mut settings = settings.unwrap_or_else(|| panic!("{report}"));
+    settings.identity.providers = providers;
+    settings
 }
 
 /// A key set document of those ids, all with one and the same key.

@@ -423,6 +423,32 @@ fn a_start_with_files_that_do_not_compile_gives_a_report_and_nothing_else() {
 }
 
 #[test]
+fn an_error_behind_a_full_report_is_a_refusal() {
+    use crate::diagnostic::Severity;
+    let root = TempDir::new().unwrap();
+    let path = root.path().join("cogward.yaml");
+    fs::write(&path, "{}").unwrap();
+    fs::create_dir(root.path().join("policies")).unwrap();
+    let warnings = || {
+        let warning = || Diagnostic { severity: Severity::Warning, ..Diagnostic::of_file("L001", "", "is odd") };
+        std::iter::repeat_with(warning).take(Report::MOST).collect::<Report>()
+    };
+    let noisy: Steps<Texts> = Steps {
+        settings: Box::new(move |file| (compile_settings(file).0, warnings())),
+        policies: Box::new(|files, settings| {
+            let (_, report) = compile_policies(files, settings);
+            (Some(Texts::new()), report)
+        }),
+    };
+    assert!(compile(&path, &noisy).0.is_some(), "warnings alone refuse nothing");
+    fs::write(root.path().join("policies/a.yaml"), "bad").unwrap();
+    assert!(compile(&path, &noisy).0.is_none());
+    fs::remove_file(root.path().join("policies/a.yaml")).unwrap();
+    symlink("nowhere", root.path().join("policies/b.yaml")).unwrap();
+    assert!(compile(&path, &noisy).0.is_none());
+}
+
+#[test]
 fn a_refusal_without_a_reason_still_has_one() {
     let root = TempDir::new().unwrap();
     let path = root.path().join("cogward.yaml");

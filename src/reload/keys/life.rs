@@ -24,6 +24,7 @@ pub(super) struct Life {
     /// The last failure's code: another one is news again.
     failing: Option<&'static str>,
     last_refetch: Option<Instant>,
+    last_change: Option<Instant>,
     skipped: Vec<SkippedKey>,
 }
 
@@ -44,6 +45,7 @@ impl Life {
             failures: 0,
             failing: None,
             last_refetch: None,
+            last_change: None,
             skipped: Vec::new(),
         }
     }
@@ -87,8 +89,10 @@ impl Life {
     /// SECURITY: `a_flood_of_unknown_keys_costs_one_fetch_in_ten_seconds`.
     fn is_due(&mut self, ask: Ask) -> bool {
         let now = Instant::now();
-        if self.last_refetch.is_some_and(|last| now < last + self.plan.times.min_refetch) {
-            let _ = ask.send(Refetch::NotDue);
+        let lately = |last: Option<Instant>| last.is_some_and(|last| now < last + self.plan.times.min_refetch);
+        if lately(self.last_refetch) {
+            // Keys that have just changed may be news to a caller that began before.
+            let _ = ask.send(if lately(self.last_change) { Refetch::Done } else { Refetch::NotDue });
             return false;
         }
         self.last_refetch = Some(now);
@@ -149,6 +153,7 @@ impl Life {
         let keys = same.unwrap_or_else(|| Arc::new(keys));
         let provider = &self.plan.provider;
         if changed {
+            self.last_change = Some(Instant::now());
             info!(%provider, keys = keys.len(), kids = ?keys.kids().collect::<Vec<_>>(), "signing keys are held");
         } else if self.failures > 0 {
             info!(%provider, failures = self.failures, "signing keys are fetched again");

@@ -177,10 +177,24 @@ async fn a_rotated_key_serves_when_the_fetch_that_it_caused_returns() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_caller_that_began_before_a_rotation_and_asks_after_it_is_told_to_judge_anew() {
+    let server = KeyServer::new(answers(&["old"]));
+    let (requests, main, _) = one_provider(&server);
+    sleep(60 * SECOND).await;
+    server.behaves(answers(&["new"]));
+    assert_eq!(requests.refetch(&main).await, Refetch::Done);
+    assert_eq!(requests.refetch(&main).await, Refetch::Done);
+    assert_eq!(server.count(), 2, "without another fetch");
+    sleep(10 * SECOND).await;
+    assert_eq!(requests.refetch(&main).await, Refetch::Done);
+    assert_eq!((requests.refetch(&main).await, server.count()), (Refetch::NotDue, 3));
+}
+
+#[tokio::test(start_paused = true)]
 async fn callers_at_the_same_time_share_one_fetch() {
     let server = KeyServer::new(answers(&["a"]));
     let (requests, main, _) = one_provider(&server);
-    sleep(SECOND).await;
+    sleep(60 * SECOND).await;
     server.takes(SECOND);
     let callers: Vec<_> = (0..100)
         .map(|number| {
