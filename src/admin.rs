@@ -12,6 +12,7 @@ pub use healthcheck::healthcheck;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use http::{
     Method, Response, StatusCode,
     header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS},
@@ -20,6 +21,7 @@ use pingora::{apps::http_app::ServeHttp, protocols::http::ServerSession};
 use serde::Serialize;
 
 use crate::{
+    edge::{EdgeRefusal, Refusals, closing_answer},
     telemetry::{Metrics, since_epoch},
     time::UnixTime,
 };
@@ -135,6 +137,13 @@ fn render(method: &Method, answer: Answer) -> Response<Vec<u8>> {
     headers.insert(CACHE_CONTROL, http::HeaderValue::from_static("no-store"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, http::HeaderValue::from_static("nosniff"));
     response
+}
+
+impl Refusals for Admin {
+    fn answer(&self, refusal: EdgeRefusal, _: std::net::SocketAddr) -> Bytes {
+        let status = StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::BAD_REQUEST);
+        closing_answer(status, &[("Content-Type", TEXT)], format!("{}\n", refusal.code()).as_bytes())
+    }
 }
 
 #[async_trait]

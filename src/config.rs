@@ -34,7 +34,6 @@ pub use bounds::Bounds;
 pub use codes::CODES;
 pub use reference::{KEYS, Key, Shape, render_keys};
 
-
 /// Everything that the settings file says.
 #[derive(Clone, Debug)]
 pub struct Settings {

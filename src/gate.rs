@@ -95,4 +95,3 @@ fn denied(principal: &Principal, route: &Route, reason: DenyReason) -> Denial {
         (Principal::User(_) | Principal::Machine(_), OnDeny::NotFound) => Denial::Concealed(reason),
     }
 }
-

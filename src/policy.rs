@@ -28,11 +28,7 @@ pub use route::{
 
 use std::sync::Arc;
 
-use crate::{
-    diagnostic::Report,
-    request::RequestView,
-    yaml::SourceFile,
-};
+use crate::{diagnostic::Report, request::RequestView, yaml::SourceFile};
 use route::RouteTable;
 use rule::{Asked, Guard, Malformed, Row, Verdict};
 

@@ -12,7 +12,7 @@ mod request_id;
 mod respond;
 mod upstream;
 
-pub use front::Front;
+pub use front::{Turned, proxy};
 pub use upstream::{Upstreams, keep_resolved};
 
 use std::sync::Arc;

@@ -18,17 +18,15 @@ use tokio::{
 use crate::{
     admin::{Admin, Health, Listening},
     admission::{Admissions, now},
-    config::{Limits, Listener, Settings},
+    config::{KeySource, Limits, Listener, Settings},
     diagnostic::Report,
     edge::{Edge, Stop, signals},
     gate::{Live, source},
     policy::{PolicySet, World},
-    proxy::{Front, Gateway, Serving, keep_resolved},
+    proxy::{Gateway, Serving, Turned, keep_resolved, proxy},
     reload::{Compiled, News, Parts, Reload, Steps, Surroundings, fetch::Fetcher},
-    telemetry::{
-        AuditSink, Metrics, Telemetry, logging,
-        metrics::{JwksFetch, Names},
-    },
+    telemetry::{AuditSink, Metrics, Telemetry, logging, metrics::Names},
+    yaml::SourceFile,
 };
 
 /// Audit lines may take so long to be written at the end.
@@ -80,8 +78,24 @@ fn environment(name: &str) -> Option<String> {
 fn steps() -> Steps<PolicySet> {
     Steps {
         settings: Box::new(|file| Settings::compile(file, &environment)),
-        policies: Box::new(|files, settings| PolicySet::compile(files, &World::of(settings))),
+        policies: Box::new(|files, settings| compile_policies(files, settings)),
     }
+}
+
+/// Compiles policies against the names that the settings give.
+fn compile_policies(files: &[SourceFile], settings: &Settings) -> (Option<PolicySet>, Report) {
+    let providers: Vec<_> = settings.identity.providers.iter().map(|one| one.provider.id.clone()).collect();
+    let upstreams: Vec<_> = settings.upstreams.iter().map(|upstream| upstream.id.clone()).collect();
+    let identity_headers: Vec<_> = settings.identity_headers.iter().map(|header| header.name.clone()).collect();
+    let credential_headers: Vec<_> = settings.identity.credentials.iter().filter_map(|c| c.header().cloned()).collect();
+    let world = World {
+        providers: &providers,
+        upstreams: &upstreams,
+        identity_headers: &identity_headers,
+        credential_headers: &credential_headers,
+        allow_empty: settings.policies.allow_empty,
+    };
+    PolicySet::compile(files, &world)
 }
 
 /// Compiles the settings at `path` and everything that they lead to.
@@ -152,7 +166,7 @@ impl Server {
 
         let (reload, live) = self.start_reload(&metrics, &health, limits)?;
         let admissions = Admissions::new(Arc::clone(&live), reload.requests());
-        let front = Arc::new(Front::new(Gateway::new(admissions, Arc::clone(&telemetry)), threads));
+        let gateway = proxy(Gateway::new(admissions, Arc::clone(&telemetry)), threads);
         live.load().upstreams.resolve().await;
         let resolving = Arc::clone(&live);
         tokio::spawn(keep_resolved(move || resolving.load()));
@@ -160,10 +174,11 @@ impl Server {
         hang_ups(reload, Arc::clone(&telemetry))?;
         // Answers until the process ends: nothing is ever sent through the channel.
         let (_never, no_stops) = mpsc::channel(1);
-        tokio::spawn(admin.run(Arc::new(Admin::new(metrics, health)), no_stops));
+        let pages = Arc::new(Admin::new(metrics, health));
+        tokio::spawn(admin.run(Arc::clone(&pages), pages, no_stops));
 
         started(&addresses);
-        let outcome = edge.run(front, stops).await;
+        let outcome = edge.run(gateway, Arc::new(Turned(Arc::clone(&telemetry))), stops).await;
         tracing::info!(cut = outcome.cut, "stopped");
         telemetry.audit.close(FLUSH);
         Ok(())
@@ -177,9 +192,9 @@ impl Server {
         limits: Arc<Live<Limits>>,
     ) -> Result<(Reload, Arc<Live<Serving>>), ServerError> {
         let cell: Arc<OnceLock<Arc<Live<Serving>>>> = Arc::default();
-        let (to_publish, publish_metrics) = (Arc::clone(&cell), Arc::clone(metrics));
+        let (to_publish, told) = (Arc::clone(&cell), (Arc::clone(metrics), Arc::clone(health)));
         let publish = move |parts: Parts<PolicySet>| {
-            publish_metrics.adopt(names(&parts));
+            tell_generation(&parts, &told.0, &told.1);
             limits.swap(Arc::new(parts.settings.limits));
             let previous = to_publish.get().map(|live| live.load());
             let serving = Serving::of(parts, previous.as_deref());
@@ -188,15 +203,24 @@ impl Server {
                 None => drop(to_publish.set(Arc::new(Live::new(serving)))),
             }
         };
-        let (metrics, health) = (Arc::clone(metrics), Arc::clone(health));
+        let started = (Arc::clone(metrics), Arc::clone(health));
+        let (metrics, health, to_note) = (Arc::clone(metrics), Arc::clone(health), Arc::clone(&cell));
+        let observe = move |news: News<'_>| {
+            if let Some(live) = to_note.get() {
+                note(&news, live, &metrics, &health);
+            }
+        };
         let surroundings = Surroundings {
             path: self.path,
             steps: Arc::new(steps()),
             fetcher: Arc::new(Fetcher::new().map_err(|error| could_not_run(&error))?),
             publish: Box::new(publish),
-            observe: Box::new(move |news| note(&news, &metrics, &health)),
+            observe: Box::new(observe),
         };
         let reload = Reload::start(self.compiled, surroundings);
+        // The start is the first time that files are applied.
+        started.0.record_reload_applied(now());
+        started.1.applied(now());
         let live = cell.get().cloned();
         let live = live.ok_or_else(|| ServerError::CouldNotRun("nothing was published".to_owned()))?;
         Ok((reload, live))
@@ -224,11 +248,50 @@ fn tell(addresses: &Started, settings: &Settings, health: &Health) {
     tracing::info!(address = %addresses.admin, "admin listening");
 }
 
+/// Passes on what the reload did.
+fn note(news: &News<'_>, live: &Live<Serving>, metrics: &Metrics, health: &Health) {
+    match news {
+        News::Applied { .. } => {
+            metrics.record_reload_applied(now());
+            health.applied(now());
+        }
+        News::Rejected(report) => {
+            metrics.record_reload_rejected();
+            health.rejected((*report).clone(), now());
+        }
+        News::Keys { provider, result, held } => {
+            let fetched = (*result == "ok").then(now);
+            metrics.record_jwks_fetch(provider.as_str(), result);
+            metrics.set_jwks_keys(provider.as_str(), *held, fetched);
+            let serving = live.load();
+            if let Some(place) = serving.generation.settings().provider_places().get(provider) {
+                health.provider_keys(*place, *held, fetched);
+            }
+        }
+    }
+}
+
+/// Tells metrics and `/status` the number and the names of a new generation, and how many keys it holds of each provider.
+fn tell_generation(parts: &Parts<PolicySet>, metrics: &Metrics, health: &Health) {
+    metrics.adopt(names(parts));
+    metrics.set_generation(parts.number);
+    health.set_generation(parts.number);
+    let providers = &parts.settings.identity.providers;
+    health.set_providers(providers.iter().map(|one| one.provider.id.as_str()));
+    for (place, settings) in providers.iter().enumerate() {
+        let held = parts.keys.get(place).map_or(0, |keys| keys.len());
+        // Keys of a file are as old as the generation that read it.
+        let read = matches!(settings.keys, KeySource::File(_)).then(now);
+        metrics.set_jwks_keys(settings.provider.id.as_str(), held, read);
+        health.provider_keys(place, held, read);
+    }
+}
+
 /// The names that metric labels may hold.
 fn names(parts: &Parts<PolicySet>) -> Names {
     let providers = parts.settings.identity.providers.iter().map(|one| one.provider.id.as_str().into());
     Names {
-        routes: parts.policies.routes().map(|route| (*route.id).into()).collect(),
+        routes: parts.policies.routes().iter().map(|route| (*route.id).into()).collect(),
         providers: providers.collect(),
         upstreams: parts.settings.upstreams.iter().map(|upstream| upstream.id.as_str().into()).collect(),
     }

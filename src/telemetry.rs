@@ -4,6 +4,7 @@
 //! decides. A token never leaves through any of the three doors: audit lines and log lines pass [`text::redact`], metric labels
 //! are closed enums and names that the configuration gave.
 
+mod account;
 pub mod audit;
 pub mod logging;
 pub mod metrics;
@@ -11,6 +12,7 @@ pub mod metrics;
 mod json;
 mod text;
 
+pub use account::{Account, Telemetry};
 pub use audit::{AuditRecord, AuditSink, Outcome};
 pub use metrics::Metrics;
 pub(crate) use text::rfc3339;

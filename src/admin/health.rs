@@ -21,7 +21,8 @@ struct State {
     draining: bool,
     providers: Vec<Keys>,
     listeners: Vec<Listening>,
-    applied: Option<Applied>,
+    generation: Option<u64>,
+    applied: Option<UnixTime>,
     rejected: Option<Rejected>,
 }
 
@@ -40,12 +41,6 @@ pub struct Listening {
     pub address: std::net::SocketAddr,
     /// TLS, or plain text.
     pub tls: bool,
-}
-
-#[derive(Clone, Debug)]
-struct Applied {
-    generation: u64,
-    at: UnixTime,
 }
 
 #[derive(Clone, Debug)]
@@ -151,10 +146,15 @@ impl Health {
         self.state().draining = true;
     }
 
-    /// A generation came into force.
-    pub fn applied(&self, generation: u64, at: UnixTime) {
+    /// The number of the generation in force: files or keys have changed.
+    pub fn set_generation(&self, generation: u64) {
+        self.state().generation = Some(generation);
+    }
+
+    /// Files came into force.
+    pub fn applied(&self, at: UnixTime) {
         let mut state = self.state();
-        state.applied = Some(Applied { generation, at });
+        state.applied = Some(at);
         state.policies = true;
         if let Some(rejected) = &mut state.rejected {
             rejected.pending = false;
@@ -190,8 +190,8 @@ impl Health {
             draining: state.draining,
             started_at: told(self.started),
             uptime_seconds: now.seconds_since(self.started),
-            generation: state.applied.as_ref().map(|applied| applied.generation),
-            applied_at: state.applied.as_ref().map(|applied| told(applied.at)),
+            generation: state.generation,
+            applied_at: state.applied.map(told),
             last_rejected: state.rejected.as_ref().map(rejected),
             providers: state.providers.iter().map(provider).collect(),
             listeners: state.listeners.clone(),

@@ -14,7 +14,8 @@ fn ready() -> Arc<Health> {
     health.set_providers(["main", "partner"]);
     health.provider_keys(0, 2, Some(UnixTime::from_seconds(1_700_000_010)));
     health.provider_keys(1, 1, Some(UnixTime::from_seconds(1_700_000_020)));
-    health.applied(1, UnixTime::from_seconds(1_700_000_005));
+    health.set_generation(1);
+    health.applied(UnixTime::from_seconds(1_700_000_005));
     Arc::new(health)
 }
 
@@ -109,7 +110,8 @@ fn readiness_is_red_until_policies_and_the_keys_of_every_provider_are_held_and_w
     expect![[r#"["policies","keys:main","keys:partner"]"#]].assert_eq(&red());
     health.provider_keys(1, 1, Some(UnixTime::from_seconds(2)));
     expect![[r#"["policies","keys:main"]"#]].assert_eq(&red());
-    health.applied(1, UnixTime::from_seconds(3));
+    health.set_generation(1);
+    health.applied(UnixTime::from_seconds(3));
     expect![[r#"["keys:main"]"#]].assert_eq(&red());
     health.provider_keys(0, 1, Some(UnixTime::from_seconds(4)));
     expect!["[]"].assert_eq(&red());
@@ -168,7 +170,8 @@ fn a_rejected_reload_keeps_readiness_and_is_told_with_its_report() {
     });
     assert_eq!(status, expected);
 
-    health.applied(2, UnixTime::from_seconds(1_700_000_105));
+    health.set_generation(2);
+    health.applied(UnixTime::from_seconds(1_700_000_105));
     let status = serde_json::to_value(health.status(UnixTime::from_seconds(1_700_000_110))).unwrap();
     assert_eq!(status["generation"], 2);
     assert_eq!(status["last_rejected"]["pending"], false, "the report stays readable after it was put right");

@@ -150,7 +150,7 @@ fn settings(listen: SocketAddr, admin: SocketAddr, upstream: SocketAddr, policie
         }] },
         "upstreams": [{ "id": "contacts", "endpoints": [format!("http://{upstream}")] }],
         "policies": { "path": policies },
-        "audit": audit,
+        "audit": { "destination": audit },
     })
     .to_string()
 }
@@ -215,7 +215,11 @@ fn examples(gateway: &str, tokens: &Tokens) -> Vec<Example> {
     let curl = |token: Option<&str>, method: &str, path: &str| {
         let method = if method == "GET" { String::new() } else { format!(" -X {method}") };
         let token = token.map(|token| format!(" -H 'Authorization: Bearer {token}'")).unwrap_or_default();
-        let body = if method.ends_with("PUT") { " -H 'Content-Type: application/json' -d '{\"name\":\"Ada L.\"}'" } else { "" };
+        let body = if method.ends_with("PUT") {
+            " -H 'Content-Type: application/json' -d '{\"name\":\"Ada L.\"}'"
+        } else {
+            ""
+        };
         format!("curl -i{method}{token}{body} {gateway}{path}")
     };
     let example = |why, token, method, path, status| Example { why, curl: curl(token, method, path), status };

@@ -72,7 +72,9 @@ impl DemoHome {
             let linked = fs::hard_link(&aside, &path);
             fs::remove_file(&aside).map_err(|cause| HomeError::Io { path: aside, cause })?;
             match linked {
-                Err(cause) if cause.kind() != io::ErrorKind::AlreadyExists => return Err(HomeError::Io { path, cause }),
+                Err(cause) if cause.kind() != io::ErrorKind::AlreadyExists => {
+                    return Err(HomeError::Io { path, cause });
+                }
                 Ok(()) | Err(_) => {}
             }
         }

@@ -119,7 +119,8 @@ pub struct Mint {
 impl Mint {
     /// The claims, issued at `now`, or an hour before `exp` when that is earlier.
     fn claims(&self, now: UnixTime) -> Value {
-        let issuer = DEMO_POOL.parse::<UserPoolId>().map(|pool| pool.issuers()[0].as_str().to_owned()).unwrap_or_default();
+        let issuer =
+            DEMO_POOL.parse::<UserPoolId>().map(|pool| pool.issuers()[0].as_str().to_owned()).unwrap_or_default();
         let expires = now.seconds().saturating_add_signed(self.expires_in);
         let issued = now.seconds().min(expires.saturating_sub(3600));
         let mut claims = json!({

@@ -9,7 +9,10 @@ use thiserror::Error;
 use crate::{
     identity::AuthenticationError,
     policy::{DenyReason, RouteFault},
-    request::{TargetError, wire::{Malformation, WireFault}},
+    request::{
+        TargetError,
+        wire::{Malformation, WireFault},
+    },
     token::TokenError,
 };
 

@@ -11,9 +11,10 @@ use super::{
     PolicySet,
     attribute::Source as AttributeSource,
     cerbos::{ResourcePolicy, read_policy},
-    codes, lint,
-    route::{Draft, HeaderRules, Overlap, ResourceBinding, Route, RouteReader, RouteTable, read_upstream},
+    codes,
     condition::Root,
+    lint,
+    route::{Draft, HeaderRules, Overlap, ResourceBinding, Route, RouteReader, RouteTable, read_upstream},
     rule::{Combine, Effect, Row, RuleTable},
 };
 use crate::{

@@ -25,7 +25,10 @@ pub(super) fn refuse_announced(session: &Session, limit: u64) -> Result<(), Deni
 }
 
 fn announced(session: &Session) -> Option<u64> {
-    session.get_header(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()).and_then(|value| value.parse().ok())
+    session
+        .get_header(header::CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.parse().ok())
 }
 
 /// Reads the whole body as one JSON document of at most `limit` bytes.

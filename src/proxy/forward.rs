@@ -96,7 +96,8 @@ fn remove_credential(request: &mut RequestHeader, credential: Option<&Credential
             request.remove_header(name);
         }
         Some(CredentialSource::Cookie(cookie)) => {
-            let kept: Vec<u8> = cookies(request).filter(|pair| !is_cookie(pair, cookie)).collect::<Vec<_>>().join(&b"; "[..]);
+            let kept: Vec<u8> =
+                cookies(request).filter(|pair| !is_cookie(pair, cookie)).collect::<Vec<_>>().join(&b"; "[..]);
             request.remove_header(&header::COOKIE);
             if let Ok(value) = HeaderValue::from_bytes(&kept)
                 && !kept.is_empty()
@@ -110,7 +111,10 @@ fn remove_credential(request: &mut RequestHeader, credential: Option<&Credential
 
 fn cookies(request: &RequestHeader) -> impl Iterator<Item = &[u8]> {
     let fields = Headers::new(&request.headers).all(&header::COOKIE);
-    fields.flat_map(|value| value.as_bytes().split(|byte| *byte == b';')).map(<[u8]>::trim_ascii).filter(|p| !p.is_empty())
+    fields
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b';'))
+        .map(<[u8]>::trim_ascii)
+        .filter(|p| !p.is_empty())
 }
 
 fn is_cookie(pair: &[u8], name: &str) -> bool {

@@ -2,18 +2,15 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use async_trait::async_trait;
 use bytes::Bytes;
 use pingora::{
-    apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream},
-    protocols::http::{ServerSession, v2::server::H2Options},
     proxy::{HttpProxy, http_proxy},
-    server::{ShutdownWatch, configuration::ServerConf},
+    server::configuration::ServerConf,
 };
 
 use super::{Gateway, request_id::RequestId};
 use crate::{
-    edge::{EdgeApp, EdgeRefusal, closing_answer},
+    edge::{EdgeRefusal, Refusals, closing_answer},
     gate::{Denial, Seen},
     request::wire::Malformation,
     telemetry::{Account, Telemetry},
@@ -25,51 +22,23 @@ const MOST_ATTEMPTS: usize = 4;
 /// Idle upstream connections that are kept, over all upstreams.
 const IDLE_UPSTREAM_CONNECTIONS: usize = 512;
 
-/// The proxy behind the edge.
-pub struct Front {
-    proxy: Arc<HttpProxy<Gateway>>,
-    telemetry: Arc<Telemetry>,
+/// Puts the gateway into pingora's proxy, for so many worker threads.
+pub fn proxy(gateway: Gateway, threads: usize) -> Arc<HttpProxy<Gateway>> {
+    let conf = ServerConf {
+        threads,
+        max_retries: MOST_ATTEMPTS,
+        upstream_keepalive_pool_size: IDLE_UPSTREAM_CONNECTIONS,
+        ..ServerConf::default()
+    };
+    Arc::new(http_proxy(&Arc::new(conf), gateway))
 }
 
-impl Front {
-    /// Puts the gateway into pingora's proxy, for so many worker threads.
-    pub fn new(gateway: Gateway, threads: usize) -> Self {
-        let telemetry = Arc::clone(&gateway.telemetry);
-        let conf = ServerConf {
-            threads,
-            max_retries: MOST_ATTEMPTS,
-            upstream_keepalive_pool_size: IDLE_UPSTREAM_CONNECTIONS,
-            ..ServerConf::default()
-        };
-        Self { proxy: Arc::new(http_proxy(&Arc::new(conf), gateway)), telemetry }
-    }
-}
+/// Tells clients of the gateway why the edge refuses them, and keeps account of it.
+#[derive(Debug)]
+pub struct Turned(pub Arc<Telemetry>);
 
-#[async_trait]
-impl HttpServerApp for Front {
-    async fn process_new_http(
-        self: &Arc<Self>,
-        session: ServerSession,
-        shutdown: &ShutdownWatch,
-    ) -> Option<ReusedHttpStream> {
-        self.proxy.process_new_http(session, shutdown).await
-    }
-
-    fn h2_options(&self) -> Option<H2Options> {
-        self.proxy.h2_options()
-    }
-
-    fn server_options(&self) -> Option<&HttpServerOptions> {
-        self.proxy.server_options()
-    }
-
-    async fn http_cleanup(&self) {
-        self.proxy.http_cleanup().await;
-    }
-}
-
-impl EdgeApp for Front {
-    fn refused(&self, refusal: EdgeRefusal, _: SocketAddr) -> Bytes {
+impl Refusals for Turned {
+    fn answer(&self, refusal: EdgeRefusal, _: SocketAddr) -> Bytes {
         let denial = match refusal {
             EdgeRefusal::Malformed => Denial::Malformed(Malformation::NotOneHead),
             EdgeRefusal::HeadersTooLarge => Denial::HeadersTooLarge,
@@ -77,7 +46,7 @@ impl EdgeApp for Front {
             EdgeRefusal::Overloaded => Denial::Overloaded,
         };
         let (face, request_id) = (denial.face(), RequestId::new());
-        self.telemetry.settle(&Account {
+        self.0.settle(&Account {
             request_id: request_id.as_str(),
             generation: 0,
             method: None,

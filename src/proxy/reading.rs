@@ -73,9 +73,7 @@ impl Reading {
 
 fn host(headers: Headers<'_>) -> Result<Host, Denial> {
     match headers.single(&header::HOST) {
-        Lookup::One(value) => {
-            Host::parse(value.as_bytes()).map_err(|_| Denial::Malformed(Malformation::Host))
-        }
+        Lookup::One(value) => Host::parse(value.as_bytes()).map_err(|_| Denial::Malformed(Malformation::Host)),
         Lookup::Absent => Err(Denial::Malformed(Malformation::MissingHost)),
         Lookup::Repeated | Lookup::Malformed => Err(Denial::Malformed(Malformation::RepeatedHost)),
     }

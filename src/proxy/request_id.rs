@@ -21,7 +21,9 @@ impl RequestId {
     /// The client's own id, if it sent one that is well formed; else a new one.
     pub(super) fn of(headers: Headers<'_>) -> Self {
         match headers.single(&http::HeaderName::from_static("x-request-id")) {
-            Lookup::One(value) => value.to_str().ok().filter(|id| is_well_formed(id)).map_or_else(Self::new, |id| Self(id.into())),
+            Lookup::One(value) => {
+                value.to_str().ok().filter(|id| is_well_formed(id)).map_or_else(Self::new, |id| Self(id.into()))
+            }
             Lookup::Absent | Lookup::Repeated | Lookup::Malformed => Self::new(),
         }
     }

@@ -19,6 +19,7 @@ use pingora::upstreams::peer::HttpPeer;
 use crate::{
     config::{Endpoint, Settings, Timeouts, UpstreamHost},
     gate::Permit,
+    policy::TimeoutOverrides,
 };
 
 /// How often names are resolved again.
@@ -142,7 +143,8 @@ impl Upstream {
     /// The next server in turn that has an address and does not rest; a resting one when all do.
     fn next(&self) -> Option<(Arc<Server>, SocketAddr)> {
         let turn = self.turn.fetch_add(1, Relaxed);
-        let in_turn = || (0..self.servers.len()).filter_map(|i| self.servers.get((turn.wrapping_add(i)) % self.servers.len()));
+        let in_turn =
+            || (0..self.servers.len()).filter_map(|i| self.servers.get((turn.wrapping_add(i)) % self.servers.len()));
         let ready = in_turn().filter(|server| !server.is_resting()).find_map(|s| Some((Arc::clone(s), s.address()?)));
         ready.or_else(|| in_turn().find_map(|s| Some((Arc::clone(s), s.address()?))))
     }
@@ -152,7 +154,7 @@ impl Upstream {
         let (server, address) = self.next()?;
         let endpoint = &server.endpoint;
         let own = self.timeouts;
-        let timeouts = permit.route().timeouts.over(own);
+        let timeouts = over(permit.route().timeouts, own);
         // SECURITY: pingora skips all verification for an empty name: `a_tls_peer_always_has_a_name`.
         if endpoint.tls && endpoint.host.is_empty() {
             return None;
@@ -166,6 +168,17 @@ impl Upstream {
         options.write_timeout = Some(timeouts.write);
         options.idle_timeout = Some(timeouts.idle);
         Some((server, Box::new(peer)))
+    }
+}
+
+/// A route's times, and the upstream's own where the route says nothing.
+fn over(route: TimeoutOverrides, own: Timeouts) -> Timeouts {
+    Timeouts {
+        connect: route.connect.unwrap_or(own.connect),
+        read: route.read.unwrap_or(own.read),
+        write: route.write.unwrap_or(own.write),
+        idle: route.idle.unwrap_or(own.idle),
+        stream_idle: route.stream_idle.unwrap_or(own.stream_idle),
     }
 }
 

@@ -8,9 +8,9 @@ mod definition;
 mod labels;
 
 pub use definition::{Definition, Kind, Label, REFERENCE, render_reference};
-pub use labels::{AuditLoss, JwksFetch, MethodLabel, StatusClass, UpstreamError};
+pub use labels::{AuditLoss, MethodLabel, StatusClass, UpstreamError};
 
-use std::{collections::HashSet, time::Duration};
+use std::{collections::HashSet, fmt, sync::OnceLock, time::Duration};
 
 use arc_swap::ArcSwap;
 use prometheus::{
@@ -25,6 +25,9 @@ use super::Outcome;
 
 /// The label of a name that is not there: a request without a route, a token of no provider, an allow without a reason.
 const NONE: &str = "none";
+
+/// The result of a fetch of keys that went well.
+const FETCHED: &str = "ok";
 
 /// The label of a name that the configuration does not hold, or no longer.
 const REMOVED: &str = "removed";
@@ -66,18 +69,17 @@ pub struct Metrics {
     generation: IntGauge,
     reload_last_success: IntGauge,
     open_connections: IntGauge,
+    connections: OnceLock<Probe>,
     unsettled: IntCounter,
     audit_dropped: IntCounterVec,
 }
 
-/// Counts one connection as open until it is dropped.
-#[derive(Debug)]
-#[must_use = "the connection counts as open for as long as this lives"]
-pub struct OpenConnection(IntGauge);
+/// Tells a number when it is asked.
+struct Probe(Box<dyn Fn() -> usize + Send + Sync>);
 
-impl Drop for OpenConnection {
-    fn drop(&mut self) {
-        self.0.dec();
+impl fmt::Debug for Probe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Probe(..)")
     }
 }
 
@@ -113,6 +115,7 @@ impl Metrics {
             generation: definition::GENERATION.gauge(&registry)?,
             reload_last_success: definition::RELOAD_LAST_SUCCESS.gauge(&registry)?,
             open_connections: definition::OPEN_CONNECTIONS.gauge(&registry)?,
+            connections: OnceLock::new(),
             unsettled: definition::UNSETTLED.counter(&registry)?,
             audit_dropped,
             registry,
@@ -134,9 +137,7 @@ impl Metrics {
         for provider in &names.providers {
             self.jwks_keys.with_label_values(&[provider]);
             self.jwks_last_success.with_label_values(&[provider]);
-            for result in JwksFetch::ALL {
-                self.jwks_fetches.with_label_values(&[&**provider, result.as_str()]);
-            }
+            self.jwks_fetches.with_label_values(&[&**provider, FETCHED]);
         }
         for upstream in &names.upstreams {
             self.upstream_duration.with_label_values(&[upstream]);
@@ -189,10 +190,10 @@ impl Metrics {
         if hit { self.cache_hits.inc() } else { self.cache_misses.inc() }
     }
 
-    /// A fetch of a provider's keys.
-    pub fn record_jwks_fetch(&self, provider: &str, result: JwksFetch) {
+    /// A fetch of a provider's keys: `ok`, or the code of the fault.
+    pub fn record_jwks_fetch(&self, provider: &str, result: &'static str) {
         let names = self.names.load();
-        self.jwks_fetches.with_label_values(&[label(&names.providers, Some(provider)), result.as_str()]).inc();
+        self.jwks_fetches.with_label_values(&[label(&names.providers, Some(provider)), result]).inc();
     }
 
     /// So many usable keys of a provider are held; `fetched` is when, absent when nothing was fetched just now. A provider that is not
@@ -208,10 +209,14 @@ impl Metrics {
     }
 
     /// Files were put into force.
-    pub fn record_reload_applied(&self, generation: u64, at: UnixTime) {
+    pub fn record_reload_applied(&self, at: UnixTime) {
         self.reloads_applied.inc();
-        self.generation.set(signed(generation));
         self.reload_last_success.set(signed(at.seconds()));
+    }
+
+    /// The generation that serves: files or keys have changed.
+    pub fn set_generation(&self, generation: u64) {
+        self.generation.set(signed(generation));
     }
 
     /// Files were refused; what was in force goes on.
@@ -219,10 +224,10 @@ impl Metrics {
         self.reloads_rejected.inc();
     }
 
-    /// A client connected.
-    pub fn open_connection(&self) -> OpenConnection {
-        self.open_connections.inc();
-        OpenConnection(self.open_connections.clone())
+    /// Who knows how many connections are open: asked at each scrape. The first one counts.
+    pub fn watch_connections(&self, open: impl Fn() -> usize + Send + Sync + 'static) {
+        // A second edge would be a defect of the server; its connections are not counted.
+        let _ = self.connections.set(Probe(Box::new(open)));
     }
 
     /// A request ended without an outcome.
@@ -242,6 +247,9 @@ impl Metrics {
 
     /// Everything, in the Prometheus text format 0.0.4.
     pub fn render(&self) -> String {
+        if let Some(Probe(open)) = self.connections.get() {
+            self.open_connections.set(signed(open()));
+        }
         let mut text = String::new();
         for family in self.registry.gather() {
             let before = text.len();

@@ -127,7 +127,7 @@ class Gateway:
             "listeners": [{"address": f"127.0.0.1:{self.port}"}],
             "admin": {"address": f"127.0.0.1:{self.admin}"},
             "shutdown_delay": "0s",
-            "audit": {"file": "audit.log"},
+            "audit": {"destination": {"file": "audit.log"}},
             "policies": {"path": "policies"},
         } | settings
         (self.folder / "policies").mkdir(parents=True, exist_ok=True)

@@ -4,7 +4,8 @@
 //! that the text does not name is never looked at. Comprehensions get a step counter, `@step`, so that they cannot run away.
 
 use cel::common::ast::{
-    CallExpr, ComprehensionExpr, EntryExpr, Expr, IdedExpr, ListExpr, LiteralValue, MapExpr, SelectExpr, SourceInfo, operators,
+    CallExpr, ComprehensionExpr, EntryExpr, Expr, IdedExpr, ListExpr, LiteralValue, MapExpr, SelectExpr, SourceInfo,
+    operators,
 };
 use cel::common::types::CelString;
 
@@ -69,7 +70,11 @@ enum Use {
     Value,
 }
 
-pub(super) fn compile(text: &str, environment: &Environment, shortcuts: Shortcuts) -> Result<Condition, ConditionError> {
+pub(super) fn compile(
+    text: &str,
+    environment: &Environment,
+    shortcuts: Shortcuts,
+) -> Result<Condition, ConditionError> {
     let (expression, source) = parse(text, environment)?;
     let mut compiler = Compiler { environment, slots: Vec::new(), bound: Vec::new(), loops: 0 };
     let rewritten = compiler.rewrite(expression, Use::Value).and_then(|rewritten| {
@@ -186,9 +191,9 @@ impl Compiler<'_> {
                     return Ok(None);
                 };
                 match self.place(operand)? {
-                    Some(Place::Record(record, written)) if record.is_message() => {
-                        Err(problem(Unknown::new(format!("`{written}` is not a map")).with_help("its fields stand after a dot")))
-                    }
+                    Some(Place::Record(record, written)) if record.is_message() => Err(problem(
+                        Unknown::new(format!("`{written}` is not a map")).with_help("its fields stand after a dot"),
+                    )),
                     Some(place) => self.step(place, step).map(Some).map_err(problem),
                     None => Ok(None),
                 }
@@ -211,8 +216,12 @@ impl Compiler<'_> {
                 Err(Unknown::new(format!("`{written}` has no field `{index}`")))
             }
             (Place::Names(names, written), Step::Key(name)) => self.environment.named(names, &written, &name),
-            (Place::Names(_, written), Step::Index(_)) => Err(Unknown::new(format!("the names in `{written}` are texts"))),
-            (Place::Path(path), _) if path.is_text() => Err(Unknown::new(format!("`{path}` is a text, it has no fields"))),
+            (Place::Names(_, written), Step::Index(_)) => {
+                Err(Unknown::new(format!("the names in `{written}` are texts")))
+            }
+            (Place::Path(path), _) if path.is_text() => {
+                Err(Unknown::new(format!("`{path}` is a text, it has no fields")))
+            }
             (Place::Path(mut path), step) => {
                 path.steps.push(step);
                 Ok(Place::Path(path))
@@ -228,7 +237,8 @@ impl Compiler<'_> {
             Place::Names(_, written) => Err(Problem::new(id, format!("`{written}` is not a value in itself"))
                 .with_help("read one of its names, or go through them with `exists` or `all`")),
             Place::Record(_, written) => {
-                Err(Problem::new(id, format!("`{written}` is not a value in itself")).with_help("name one of its fields"))
+                Err(Problem::new(id, format!("`{written}` is not a value in itself"))
+                    .with_help("name one of its fields"))
             }
         }
     }
@@ -417,7 +427,9 @@ fn check_arguments(id: u64, call: &CallExpr) -> Result<(), Problem> {
             arity(2, "x.matches(pattern)")?;
             // SECURITY: compiling a pattern costs far more than its length: `a_pattern_out_of_the_request_is_refused`.
             let Some(pattern) = text(0) else {
-                return Err(Problem::new(id, "the pattern of `matches` is not a literal").with_help("write the pattern out"));
+                return Err(
+                    Problem::new(id, "the pattern of `matches` is not a literal").with_help("write the pattern out")
+                );
             };
             match cel::Context::default().resolve(&IdedExpr { id, expr: Expr::Call(probe(pattern)) }) {
                 Ok(_) => Ok(()),
@@ -425,11 +437,10 @@ fn check_arguments(id: u64, call: &CallExpr) -> Result<(), Problem> {
             }
         }
         // SECURITY: replacing nothing by much multiplies lengths: `a_replacement_out_of_the_request_is_refused`.
-        "replace" if text(0).is_none_or(str::is_empty) || text(1).is_none() => Err(Problem::new(
-            id,
-            "what `replace` looks for and what it puts there are not literals",
-        )
-        .with_help("write both out")),
+        "replace" if text(0).is_none_or(str::is_empty) || text(1).is_none() => {
+            Err(Problem::new(id, "what `replace` looks for and what it puts there are not literals")
+                .with_help("write both out"))
+        }
         _ => Ok(()),
     }
 }
@@ -447,13 +458,20 @@ fn is_never_boolean(expr: &Expr) -> bool {
         Expr::List(_) | Expr::Map(_) => true,
         Expr::Call(call) => matches!(
             call.func_name.as_str(),
-            operators::ADD | operators::SUBSTRACT | operators::MULTIPLY | operators::DIVIDE | operators::MODULO
-                | operators::NEGATE | "size" | "string" | "int" | "uint" | "double" | "timestamp" | "duration"
+            operators::ADD
+                | operators::SUBSTRACT
+                | operators::MULTIPLY
+                | operators::DIVIDE
+                | operators::MODULO
+                | operators::NEGATE
+                | "size"
+                | "string"
+                | "int"
+                | "uint"
+                | "double"
+                | "timestamp"
+                | "duration"
         ),
-        Expr::Unspecified
-        | Expr::Comprehension(_)
-        | Expr::Ident(_)
-        | Expr::Select(_)
-        | Expr::Struct(_) => false,
+        Expr::Unspecified | Expr::Comprehension(_) | Expr::Ident(_) | Expr::Select(_) | Expr::Struct(_) => false,
     }
 }

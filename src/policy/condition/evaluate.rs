@@ -117,7 +117,9 @@ impl<'s> Evaluation<'s> {
             Multitude::Queries => {
                 for pair in request.query.pairs() {
                     // Some programs would repair a pair that is not text into the wanted one.
-                    let Some((name, value)) = pair else { return Err(EvaluationError::Unreadable("request.query".into())) };
+                    let Some((name, value)) = pair else {
+                        return Err(EvaluationError::Unreadable("request.query".into()));
+                    };
                     all.add(CelString::from(name), Some(CelString::from(value)));
                     if all.len() > *room {
                         return Ok(None);
@@ -147,7 +149,9 @@ impl<'s> Evaluation<'s> {
             }
             ExecutionError::NoSuchKey(_) => EvaluationError::NoSuchKey,
             ExecutionError::IndexOutOfBounds(_) => EvaluationError::OutOfBounds,
-            ExecutionError::NoSuchOverload(overload) => EvaluationError::Operands(plain_name(overload.function()).into()),
+            ExecutionError::NoSuchOverload(overload) => {
+                EvaluationError::Operands(plain_name(overload.function()).into())
+            }
             ExecutionError::UnsupportedBinaryOperator(name, ..) => EvaluationError::Operands((*name).into()),
             ExecutionError::DivisionByZero(_) | ExecutionError::RemainderByZero(_) | ExecutionError::Overflow(..) => {
                 EvaluationError::Arithmetic

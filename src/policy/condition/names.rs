@@ -46,7 +46,10 @@ impl<'a> Names<'a> {
 
     fn find(&self, key: &dyn Val) -> Result<Option<&Option<CelString<'a>>>, ExecutionError> {
         let Some(name) = key.downcast_ref::<CelString<'_>>() else {
-            return Err(ExecutionError::UnexpectedType { got: key.get_type().name().to_owned(), want: "string".into() });
+            return Err(ExecutionError::UnexpectedType {
+                got: key.get_type().name().to_owned(),
+                want: "string".into(),
+            });
         };
         let same = |known: &CelString<'_>| match self.case {
             Case::Exact => known.inner() == name.inner(),

@@ -4,9 +4,7 @@ use std::{cell::RefCell, collections::HashSet, str::FromStr, sync::Arc, time::Du
 
 use http::Method;
 
-use super::{
-    HeaderEdits, HeaderRules, HostPattern, Methods, OnDeny, PathPattern, TimeoutOverrides,
-};
+use super::{HeaderEdits, HeaderRules, HostPattern, Methods, OnDeny, PathPattern, TimeoutOverrides};
 use crate::{
     identity::Authentication,
     policy::{
@@ -15,7 +13,7 @@ use crate::{
         compile::World,
         condition::Environment,
         read::{read_id, read_method, read_methods, read_word},
-        rule::{RuleReader, Row, Ruling},
+        rule::{Row, RuleReader, Ruling},
     },
     request::CanonicalPath,
     token::{ProviderId, TokenUses},
@@ -93,7 +91,9 @@ impl RouteReader<'_> {
         let rows = self.rules(rules.as_ref(), (id.unwrap_or_default(), pattern), &methods, (resource.is_some(), &keys));
         let resource = match draft {
             None => None,
-            Some(draft) => Some(ResourceDraft { actions: actions.as_ref().map_or_else(Vec::new, read_actions), ..draft? }),
+            Some(draft) => {
+                Some(ResourceDraft { actions: actions.as_ref().map_or_else(Vec::new, read_actions), ..draft? })
+            }
         };
         Some(Draft {
             at: at.clone(),

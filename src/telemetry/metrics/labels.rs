@@ -135,37 +135,6 @@ impl UpstreamError {
     }
 }
 
-/// How a fetch of keys ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum JwksFetch {
-    /// Keys are held.
-    Success,
-    /// No whole answer in time.
-    Timeout,
-    /// No connection, or it broke; for a file: it cannot be read.
-    Unreachable,
-    /// A status other than 200.
-    Status,
-    /// Too large, not a key set, or without a usable key.
-    Invalid,
-}
-
-impl JwksFetch {
-    /// Every one.
-    pub const ALL: [Self; 5] = [Self::Success, Self::Timeout, Self::Unreachable, Self::Status, Self::Invalid];
-
-    /// The label's text.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Success => "success",
-            Self::Timeout => "timeout",
-            Self::Unreachable => "unreachable",
-            Self::Status => "status",
-            Self::Invalid => "invalid",
-        }
-    }
-}
-
 /// Why an audit line was lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AuditLoss {

@@ -26,9 +26,10 @@ fn touched() -> Metrics {
     metrics.record_upstream_error("contacts", UpstreamError::Connect);
     metrics.record_verification(Some("main"), Err(TokenError::Expired));
     metrics.record_token_cache(true);
-    metrics.record_jwks_fetch("main", JwksFetch::Success);
+    metrics.record_jwks_fetch("main", "ok");
     metrics.set_jwks_keys("main", 2, Some(UnixTime::from_seconds(1_700_000_000)));
-    metrics.record_reload_applied(3, UnixTime::from_seconds(1_700_000_001));
+    metrics.set_generation(3);
+    metrics.record_reload_applied(UnixTime::from_seconds(1_700_000_001));
     metrics
 }
 
@@ -104,7 +105,7 @@ fn a_scan_of_random_names_adds_no_series() {
         metrics.record_verification(Some(&name), Err(TokenError::UnknownKey { provider: 0 }));
         metrics.record_upstream(&name, Duration::ZERO);
         metrics.record_upstream_error(&name, UpstreamError::Other);
-        metrics.record_jwks_fetch(&name, JwksFetch::Invalid);
+        metrics.record_jwks_fetch(&name, "too_large");
         metrics.set_jwks_keys(&name, 1, Some(UnixTime::from_seconds(1)));
     };
     (0..1_000).for_each(scan);
@@ -154,16 +155,12 @@ fn a_request_that_outlives_its_route_does_not_bring_the_series_back() {
 }
 
 #[test]
-fn a_connection_counts_as_open_until_its_guard_is_dropped() {
-    let metrics = Arc::new(Metrics::new().unwrap());
-    let (first, second) = (metrics.open_connection(), metrics.open_connection());
+fn open_connections_are_counted_at_the_scrape() {
+    let (metrics, open) = (Metrics::new().unwrap(), Arc::new(std::sync::atomic::AtomicUsize::new(2)));
+    let asked = Arc::clone(&open);
+    metrics.watch_connections(move || asked.load(std::sync::atomic::Ordering::Relaxed));
     assert!(metrics.render().contains("cogward_open_connections 2\n"));
-    drop(first);
-    let panicked = std::thread::spawn(move || {
-        let _held = second;
-        panic!("a request's task panics");
-    });
-    assert!(panicked.join().is_err());
+    open.store(0, std::sync::atomic::Ordering::Relaxed);
     assert!(metrics.render().contains("cogward_open_connections 0\n"));
 }
 
