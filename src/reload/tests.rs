@@ -407,7 +407,7 @@ async fn no_mixture_of_two_versions_is_ever_served() {
         })
         .collect();
     assert!(served.is_sorted(), "{served:?}");
-    assert!(served.len() >= 5, "{served:?}");
+    assert!(served.len() >= 3, "{served:?}");
 }
 
 #[test]
