@@ -18,6 +18,14 @@ use crate::{
     yaml::SourceFile,
 };
 
+/// Each code of this module, and what it says. Listed in `docs/diagnostics.md`.
+pub const CODES: [(&str, &str); 4] = [
+    ("F011", "a key file holds no usable key"),
+    ("F012", "warning: a key of a key file is not used"),
+    ("F020", "the files do not compile, and no reason was given"),
+    ("F021", "compiling the files failed: a defect of the gateway"),
+];
+
 /// Compiles the settings file.
 pub type SettingsStep = dyn Fn(&SourceFile) -> (Option<Settings>, Report) + Send + Sync;
 
