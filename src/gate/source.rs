@@ -26,6 +26,20 @@ pub const MOST_BYTES: usize = 64 * 1024 * 1024;
 /// How deep folders nest, links included.
 pub const DEEPEST: usize = 32;
 
+/// Each code of this module, and what it says. Listed in `docs/diagnostics.md`.
+pub const CODES: [(&str, &str); 10] = [
+    ("F001", "a file cannot be read, or a link leads nowhere"),
+    ("F002", "a file is not UTF-8 text"),
+    ("F003", "a file starts with a byte order mark"),
+    ("F004", "a file is too large"),
+    ("F005", "the policy folder, or a folder in it, is missing or cannot be listed"),
+    ("F006", "there are too many policy files"),
+    ("F007", "the policy files have too many bytes in all"),
+    ("F008", "policy folders nest too deep"),
+    ("F009", "a link leads back to a folder that it is in"),
+    ("F010", "a policy, settings or key file is a folder, a pipe or a device"),
+];
+
 /// Directory entries that are looked at, policies or not.
 const MOST_ENTRIES: usize = 100_000;
 

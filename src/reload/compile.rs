@@ -18,6 +18,14 @@ use crate::{
     yaml::SourceFile,
 };
 
+/// Each code of this module, and what it says. Listed in `docs/diagnostics.md`.
+pub const CODES: [(&str, &str); 4] = [
+    ("F011", "a key file holds no usable key"),
+    ("F012", "warning: a key of a key file is not used"),
+    ("F020", "the files do not compile, and no reason was given"),
+    ("F021", "compiling the files failed: a defect of the gateway"),
+];
+
 /// Compiles the settings file.
 pub type SettingsStep = dyn Fn(&SourceFile) -> (Option<Settings>, Report) + Send + Sync;
 
@@ -59,8 +67,6 @@ pub(super) struct Sources {
     policies: Vec<SourceFile>,
     keys: Vec<Option<SourceFile>>,
     report: Report,
-    /// Something could not be read. Kept apart: a full report drops findings.
-    unread: bool,
     name: String,
     pub(super) fingerprint: Fingerprint,
 }
@@ -78,15 +84,7 @@ pub(super) fn gather<P>(path: &Path, steps: &Steps<P>) -> Sources {
         Err(finding) => {
             let report: Report = [finding].into_iter().collect();
             let fingerprint = source::fingerprint([], &report);
-            return Sources {
-                settings: None,
-                policies: Vec::new(),
-                keys: Vec::new(),
-                report,
-                unread: true,
-                name,
-                fingerprint,
-            };
+            return Sources { settings: None, policies: Vec::new(), keys: Vec::new(), report, name, fingerprint };
         }
     };
     let (settings, findings) = guarded(&name, || (steps.settings)(&file));
@@ -102,16 +100,17 @@ pub(super) fn gather<P>(path: &Path, steps: &Steps<P>) -> Sources {
     }
     let all = std::iter::once(&file).chain(&policies).chain(keys.iter().flatten());
     let fingerprint = source::fingerprint(all, &unread);
-    let (mut report, unread) = (unread.clone(), unread.has_errors());
+    // First what could not be read: a full report drops what comes last, and must not drop an error for a warning.
+    let mut report = unread;
     report.append(findings);
-    Sources { settings, policies, keys, report, unread, name, fingerprint }
+    Sources { settings, policies, keys, report, name, fingerprint }
 }
 
 /// Compiles what was read.
 pub(super) fn build<P>(sources: Sources, steps: &Steps<P>) -> (Option<Compiled<P>>, Report) {
-    let Sources { settings, policies, keys, mut report, unread, name, fingerprint } = sources;
+    let Sources { settings, policies, keys, mut report, name, fingerprint } = sources;
     // SECURITY: what is wrong must count although a full report drops it: `an_error_behind_a_full_report_is_a_refusal`.
-    let mut refused = unread;
+    let mut refused = report.has_errors();
     let Some(settings) = settings else { return (None, at_least_one_error(report, &name)) };
     let (policies, findings) = guarded(&name, || (steps.policies)(&policies, &settings));
     refused |= findings.has_errors();
@@ -126,9 +125,7 @@ pub(super) fn build<P>(sources: Sources, steps: &Steps<P>) -> (Option<Compiled<P
         }));
     }
     match policies {
-        Some(policies) if !refused && !report.has_errors() => {
-            (Some(Compiled { settings, policies, keys: sets, fingerprint }), report)
-        }
+        Some(policies) if !refused => (Some(Compiled { settings, policies, keys: sets, fingerprint }), report),
         Some(_) | None => (None, at_least_one_error(report, &name)),
     }
 }

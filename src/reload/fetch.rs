@@ -156,8 +156,7 @@ impl<'a> Target<'a> {
         };
         let host = url.host().unwrap_or_default();
         let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-        // SECURITY: the connector verifies no certificate when the server name is empty. Held by
-        // `a_self_signed_certificate_is_refused` and `a_url_without_a_host_is_refused`.
+        // SECURITY: the connector turns verification off where the server name is empty: `a_url_without_a_host_is_refused`.
         if host.is_empty() {
             return Err(FetchError::Url);
         }
@@ -167,6 +166,7 @@ impl<'a> Target<'a> {
 
     fn peer(&self, address: SocketAddr) -> HttpPeer {
         let mut peer = HttpPeer::new(address, self.tls, self.host.to_owned());
+        // SECURITY: `a_self_signed_certificate_is_refused` and `a_trusted_certificate_for_another_host_is_refused`.
         peer.options.verify_cert = true;
         peer.options.verify_hostname = true;
         peer.options.set_http_version(1, 1);

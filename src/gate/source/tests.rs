@@ -160,3 +160,16 @@ fn the_fingerprint_tells_every_change_apart() {
     }
     assert_eq!(fingerprint(&[file("a", "b")], &none), prints[2]);
 }
+
+#[test]
+fn every_code_of_this_module_is_listed_once() {
+    let (listed, body) = include_str!("../source.rs").split_once("];\n").unwrap();
+    for (code, _) in CODES {
+        assert_eq!(listed.matches(&format!("(\"{code}\"")).count(), 1, "{code}");
+        assert!(body.contains(&format!("\"{code}\"")), "{code} is not used");
+    }
+    let used = body.match_indices("\"F0").map(|(at, _)| &body[at + 1..at + 5]);
+    for code in used {
+        assert!(CODES.iter().any(|(listed, _)| *listed == code), "{code} is not listed");
+    }
+}

@@ -165,13 +165,14 @@ impl Life {
 
     fn failed(&mut self, fault: &KeyFault) -> KeyNews {
         self.failures = self.failures.saturating_add(1);
-        let (provider, url, code) = (&self.plan.provider, &self.plan.url, fault.code());
+        // The host only: a URL may carry a password.
+        let (provider, host, code) = (&self.plan.provider, self.plan.url.host().unwrap_or_default(), fault.code());
         let (failures, held) = (self.failures, self.held.is_some());
         let error = chain(fault);
         if self.failing.replace(code) == Some(code) {
-            debug!(%provider, %url, error, failures, held, "signing keys cannot be fetched");
+            debug!(%provider, host, error, failures, held, "signing keys cannot be fetched");
         } else {
-            warn!(%provider, %url, error, failures, held, "signing keys cannot be fetched");
+            warn!(%provider, host, error, failures, held, "signing keys cannot be fetched");
         }
         KeyNews::Failed(code)
     }
