@@ -106,6 +106,9 @@ pub enum EvaluationError {
     /// It is not text.
     #[error("`{0}` is not readable as text")]
     Unreadable(Box<str>),
+    /// A header field or query parameter whose name is computed stands more than once, or is not text.
+    #[error("a header field or query parameter has no single reading")]
+    NoSingleReading,
     /// A step on the way leads into a value that has no entries.
     #[error("`{0}` leads into a value that has no such entries")]
     NotAMap(Box<str>),
@@ -149,7 +152,12 @@ impl Condition {
 
     /// Does the request meet the condition?
     pub fn test(&self, scope: &Scope<'_>) -> Result<bool, EvaluationError> {
-        let answer = self.test.run(&evaluate::Evaluation::new(self, scope));
+        let evaluation = evaluate::Evaluation::new(self, scope);
+        let answer = self.test.run(&evaluation);
+        // SECURITY: an error beside `||` can be outvoted, a spent budget must not: `a_spent_budget_cannot_be_outvoted`.
+        if evaluation.is_spent() {
+            return Err(EvaluationError::TooMuchWork);
+        }
         match (self.profile, answer) {
             // Cerbos counts a result that is not a boolean as not met.
             (environment::Profile::Cerbos, Err(EvaluationError::NotBoolean)) => Ok(false),

@@ -4,7 +4,8 @@
 //! that the text does not name is never looked at. Comprehensions get a step counter, `@step`, so that they cannot run away.
 
 use cel::common::ast::{
-    CallExpr, ComprehensionExpr, EntryExpr, Expr, IdedExpr, ListExpr, LiteralValue, MapExpr, SelectExpr, SourceInfo, operators,
+    CallExpr, ComprehensionExpr, EntryExpr, Expr, IdedExpr, ListExpr, LiteralValue, MapExpr, SelectExpr, SourceInfo,
+    operators,
 };
 use cel::common::types::CelString;
 
@@ -18,6 +19,9 @@ use super::{Condition, ConditionError, Interpreter, LENGTH, LOOPS, NESTING};
 
 /// The identifier that counts a step of a comprehension.
 pub(super) const STEP: &str = "@step";
+
+/// Where the language's extensions keep their functions.
+const NAMESPACES: &[&str] = &["base64", "cel", "ip", "json", "lists", "math", "optional", "regex", "sets", "strings"];
 
 /// What an evaluation reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,7 +73,11 @@ enum Use {
     Value,
 }
 
-pub(super) fn compile(text: &str, environment: &Environment, shortcuts: Shortcuts) -> Result<Condition, ConditionError> {
+pub(super) fn compile(
+    text: &str,
+    environment: &Environment,
+    shortcuts: Shortcuts,
+) -> Result<Condition, ConditionError> {
     let (expression, source) = parse(text, environment)?;
     let mut compiler = Compiler { environment, slots: Vec::new(), bound: Vec::new(), loops: 0 };
     let rewritten = compiler.rewrite(expression, Use::Value).and_then(|rewritten| {
@@ -80,7 +88,7 @@ pub(super) fn compile(text: &str, environment: &Environment, shortcuts: Shortcut
         Ok(rewritten)
     });
     let rewritten = rewritten.map_err(|problem| {
-        let offset = source.offset_for(problem.node).map(|(start, _)| lexis::position(text, start as usize));
+        let offset = source.offset_for(problem.node).map(|(start, _)| lexis::place(text, start as usize));
         ConditionError { message: problem.unknown.message, help: problem.unknown.help, offset }
     })?;
     let slots = compiler.slots;
@@ -114,9 +122,7 @@ fn parse(text: &str, environment: &Environment) -> Result<(IdedExpr, SourceInfo)
         let message = format!("the condition nests deeper than {NESTING} levels");
         ConditionError { message, help: None, offset: Some(lexis::position(text, letters)) }
     })?;
-    // A parser that panics must not take the reload with it.
-    let parsed = std::panic::catch_unwind(|| environment.interpreter().parser().parse_with_source_info(text));
-    let Ok(parsed) = parsed else {
+    let Some(parsed) = on_a_large_stack(|| environment.interpreter().parser().parse_with_source_info(text)) else {
         return Err(plain("the condition is not an expression".to_owned()));
     };
     parsed.map_err(|errors| {
@@ -125,10 +131,43 @@ fn parse(text: &str, environment: &Environment) -> Result<(IdedExpr, SourceInfo)
         };
         let place = |number: isize| usize::try_from(number).ok().filter(|&number| number > 0);
         ConditionError {
-            message: format!("the condition is not an expression: {}", first.msg.trim_end_matches('.').to_lowercase()),
+            message: format!("the condition is not an expression: {}", retell(&first.msg)),
             help: None,
             offset: place(first.pos.0).zip(place(first.pos.1)),
         }
+    })
+}
+
+/// The parser's message in our words.
+fn retell(message: &str) -> String {
+    let message = message.strip_prefix("Syntax error: ").unwrap_or(message).trim_end_matches('.');
+    let token = |quoted: &str| match quoted.trim_matches('\'') {
+        "<EOF>" => "the end".to_owned(),
+        token => format!("`{token}`"),
+    };
+    for (start, told) in [
+        ("mismatched input ", "unexpected"),
+        ("extraneous input ", "unexpected"),
+        ("no viable alternative at input ", "unexpected"),
+        ("token recognition error at: ", "unreadable"),
+    ] {
+        if let Some(rest) = message.strip_prefix(start) {
+            return format!("{told} {}", token(rest.split(" expecting ").next().unwrap_or(rest)));
+        }
+    }
+    match message.strip_prefix("missing ").and_then(|rest| rest.split_once(" at ")) {
+        Some((missing, at)) => format!("missing {} before {}", token(missing), token(at)),
+        None => message.to_owned(),
+    }
+}
+
+/// Runs the parser on a thread of its own: it takes up to 200 KiB of stack a level where it is not optimised. `None` when it panics, which must
+/// not take a reload with it.
+fn on_a_large_stack<T: Send>(parser: impl FnOnce() -> T + Send) -> Option<T> {
+    const STACK: usize = 32 * 1024 * 1024;
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().name("condition".to_owned()).stack_size(STACK);
+        thread.spawn_scoped(scope, parser).ok()?.join().ok()
     })
 }
 
@@ -186,9 +225,9 @@ impl Compiler<'_> {
                     return Ok(None);
                 };
                 match self.place(operand)? {
-                    Some(Place::Record(record, written)) if record.is_message() => {
-                        Err(problem(Unknown::new(format!("`{written}` is not a map")).with_help("its fields stand after a dot")))
-                    }
+                    Some(Place::Record(record, written)) if record.is_message() => Err(problem(
+                        Unknown::new(format!("`{written}` is not a map")).with_help("its fields stand after a dot"),
+                    )),
                     Some(place) => self.step(place, step).map(Some).map_err(problem),
                     None => Ok(None),
                 }
@@ -211,8 +250,12 @@ impl Compiler<'_> {
                 Err(Unknown::new(format!("`{written}` has no field `{index}`")))
             }
             (Place::Names(names, written), Step::Key(name)) => self.environment.named(names, &written, &name),
-            (Place::Names(_, written), Step::Index(_)) => Err(Unknown::new(format!("the names in `{written}` are texts"))),
-            (Place::Path(path), _) if path.is_text() => Err(Unknown::new(format!("`{path}` is a text, it has no fields"))),
+            (Place::Names(_, written), Step::Index(_)) => {
+                Err(Unknown::new(format!("the names in `{written}` are texts")))
+            }
+            (Place::Path(path), _) if path.is_text() => {
+                Err(Unknown::new(format!("`{path}` is a text, it has no fields")))
+            }
             (Place::Path(mut path), step) => {
                 path.steps.push(step);
                 Ok(Place::Path(path))
@@ -228,7 +271,8 @@ impl Compiler<'_> {
             Place::Names(_, written) => Err(Problem::new(id, format!("`{written}` is not a value in itself"))
                 .with_help("read one of its names, or go through them with `exists` or `all`")),
             Place::Record(_, written) => {
-                Err(Problem::new(id, format!("`{written}` is not a value in itself")).with_help("name one of its fields"))
+                Err(Problem::new(id, format!("`{written}` is not a value in itself"))
+                    .with_help("name one of its fields"))
             }
         }
     }
@@ -278,6 +322,7 @@ impl Compiler<'_> {
         let name = call.func_name.clone();
         // Operators have names that cannot be written.
         if is_identifier(&name) {
+            self.check_namespace(id, &call)?;
             let style = if call.target.is_some() { Style::Member } else { Style::Global };
             functions::check(self.environment.profile, &name, style).map_err(Problem::at(id))?;
             check_arguments(id, &call)?;
@@ -302,6 +347,16 @@ impl Compiler<'_> {
             }
             _ => IdedExpr { id, expr: Expr::Call(CallExpr { func_name: name, target, args }) },
         })
+    }
+
+    /// `math.abs(x)` and the like.
+    fn check_namespace(&self, id: u64, call: &CallExpr) -> Result<(), Problem> {
+        match call.target.as_ref().map(|target| &target.expr) {
+            Some(Expr::Ident(name)) if NAMESPACES.contains(&name.as_str()) && !self.bound.contains(name) => {
+                Err(Problem::new(id, format!("`{name}.{}` is not supported yet", call.func_name)))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The time of the decision: `timestamp(@n)`, where the slot holds seconds.
@@ -417,7 +472,9 @@ fn check_arguments(id: u64, call: &CallExpr) -> Result<(), Problem> {
             arity(2, "x.matches(pattern)")?;
             // SECURITY: compiling a pattern costs far more than its length: `a_pattern_out_of_the_request_is_refused`.
             let Some(pattern) = text(0) else {
-                return Err(Problem::new(id, "the pattern of `matches` is not a literal").with_help("write the pattern out"));
+                return Err(
+                    Problem::new(id, "the pattern of `matches` is not a literal").with_help("write the pattern out")
+                );
             };
             match cel::Context::default().resolve(&IdedExpr { id, expr: Expr::Call(probe(pattern)) }) {
                 Ok(_) => Ok(()),
@@ -425,11 +482,10 @@ fn check_arguments(id: u64, call: &CallExpr) -> Result<(), Problem> {
             }
         }
         // SECURITY: replacing nothing by much multiplies lengths: `a_replacement_out_of_the_request_is_refused`.
-        "replace" if text(0).is_none_or(str::is_empty) || text(1).is_none() => Err(Problem::new(
-            id,
-            "what `replace` looks for and what it puts there are not literals",
-        )
-        .with_help("write both out")),
+        "replace" if text(0).is_none_or(str::is_empty) || text(1).is_none() => {
+            Err(Problem::new(id, "what `replace` looks for and what it puts there are not literals")
+                .with_help("write both out"))
+        }
         _ => Ok(()),
     }
 }
@@ -447,13 +503,20 @@ fn is_never_boolean(expr: &Expr) -> bool {
         Expr::List(_) | Expr::Map(_) => true,
         Expr::Call(call) => matches!(
             call.func_name.as_str(),
-            operators::ADD | operators::SUBSTRACT | operators::MULTIPLY | operators::DIVIDE | operators::MODULO
-                | operators::NEGATE | "size" | "string" | "int" | "uint" | "double" | "timestamp" | "duration"
+            operators::ADD
+                | operators::SUBSTRACT
+                | operators::MULTIPLY
+                | operators::DIVIDE
+                | operators::MODULO
+                | operators::NEGATE
+                | "size"
+                | "string"
+                | "int"
+                | "uint"
+                | "double"
+                | "timestamp"
+                | "duration"
         ),
-        Expr::Unspecified
-        | Expr::Comprehension(_)
-        | Expr::Ident(_)
-        | Expr::Select(_)
-        | Expr::Struct(_) => false,
+        Expr::Unspecified | Expr::Comprehension(_) | Expr::Ident(_) | Expr::Select(_) | Expr::Struct(_) => false,
     }
 }

@@ -15,7 +15,8 @@ use cel::{Context, ExecutionError, Value};
 
 use super::compile::{STEP, Slot};
 use super::environment::Multitude;
-use super::names::{Case, Names};
+use super::names::{Case, NO_SINGLE_READING, Names};
+use super::path::is_identifier;
 use super::scope::Scope;
 use super::value::Reading;
 use super::{Condition, EvaluationError, PARTS, WORK};
@@ -66,16 +67,17 @@ impl<'s> Evaluation<'s> {
             let value = Value::resolve_val(expression, &context)?;
             Ok(value.downcast_ref::<CelBool>().map(|answer| *answer.inner()))
         }));
-        // SECURITY: an error inside `||` can be outvoted, a spent budget must not: `a_spent_budget_cannot_be_outvoted`.
-        if self.work.load(Ordering::Relaxed) > WORK {
-            return Err(EvaluationError::TooMuchWork);
-        }
         match outcome {
             Err(_) => Err(EvaluationError::Internal),
             Ok(Ok(Some(answer))) => Ok(answer),
             Ok(Ok(None)) => Err(EvaluationError::NotBoolean),
             Ok(Err(error)) => Err(self.explain(&error)),
         }
+    }
+
+    /// Did the comprehensions cost more than they may?
+    pub(super) fn is_spent(&self) -> bool {
+        self.work.load(Ordering::Relaxed) > WORK
     }
 
     fn cell(&self, slot: usize) -> Option<&Cell<'s>> {
@@ -145,10 +147,15 @@ impl<'s> Evaluation<'s> {
             }
             ExecutionError::NoSuchKey(_) => EvaluationError::NoSuchKey,
             ExecutionError::IndexOutOfBounds(_) => EvaluationError::OutOfBounds,
-            ExecutionError::NoSuchOverload(overload) => EvaluationError::Operands(plain_name(overload.function()).into()),
+            ExecutionError::NoSuchOverload(overload) => {
+                EvaluationError::Operands(plain_name(overload.function()).into())
+            }
             ExecutionError::UnsupportedBinaryOperator(name, ..) => EvaluationError::Operands((*name).into()),
             ExecutionError::DivisionByZero(_) | ExecutionError::RemainderByZero(_) | ExecutionError::Overflow(..) => {
                 EvaluationError::Arithmetic
+            }
+            ExecutionError::FunctionError { function, .. } if function == NO_SINGLE_READING => {
+                EvaluationError::NoSingleReading
             }
             ExecutionError::FunctionError { function, .. } => EvaluationError::Function(plain_name(function).into()),
             _ => EvaluationError::Types,
@@ -156,9 +163,9 @@ impl<'s> Evaluation<'s> {
     }
 }
 
-/// An operator as it is written.
-fn plain_name(name: &str) -> &str {
-    name.trim_matches(['_', '@'])
+/// A function by its name, an operator by its signs.
+fn plain_name(name: &str) -> String {
+    if is_identifier(name) && !name.starts_with('_') { name.to_owned() } else { name.replace(['_', '@'], "") }
 }
 
 impl VariableResolver for Evaluation<'_> {

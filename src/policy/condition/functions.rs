@@ -25,17 +25,50 @@ const GLOBAL: &[&str] =
     &["bool", "bytes", "double", "duration", "dyn", "int", "now", "size", "string", "timestamp", "type", "uint"];
 
 const MEMBER: &[&str] = &[
-    "charAt", "contains", "endsWith", "getDate", "getDayOfMonth", "getDayOfWeek", "getDayOfYear", "getFullYear", "getHours",
-    "getMilliseconds", "getMinutes", "getMonth", "getSeconds", "indexOf", "join", "lastIndexOf", "lowerAscii", "matches",
-    "replace", "reverse", "size", "split", "startsWith", "substring", "trim", "upperAscii",
+    "charAt",
+    "contains",
+    "endsWith",
+    "getDate",
+    "getDayOfMonth",
+    "getDayOfWeek",
+    "getDayOfYear",
+    "getFullYear",
+    "getHours",
+    "getMilliseconds",
+    "getMinutes",
+    "getMonth",
+    "getSeconds",
+    "indexOf",
+    "join",
+    "lastIndexOf",
+    "lowerAscii",
+    "matches",
+    "replace",
+    "reverse",
+    "size",
+    "split",
+    "startsWith",
+    "substring",
+    "trim",
+    "upperAscii",
 ];
 
 const CERBOS_GLOBAL: &[&str] =
     &["except", "hasIntersection", "has_intersection", "id", "intersect", "isSubset", "is_subset", "timeSince"];
 
 const CERBOS_MEMBER: &[&str] = &[
-    "distinct", "except", "flatten", "hasIntersection", "has_intersection", "inIPAddrRange", "intersect", "isSubset", "is_subset",
-    "slice", "sort", "timeSince",
+    "distinct",
+    "except",
+    "flatten",
+    "hasIntersection",
+    "has_intersection",
+    "inIPAddrRange",
+    "intersect",
+    "isSubset",
+    "is_subset",
+    "slice",
+    "sort",
+    "timeSince",
 ];
 
 /// The macros, for advice only: the parser knows them.

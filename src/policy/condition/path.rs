@@ -216,11 +216,7 @@ impl Path {
         }
     }
 
-    fn request<'s>(
-        &self,
-        field: &RequestField,
-        request: &'s RequestParts<'_>,
-    ) -> Result<Reading<'s>, EvaluationError> {
+    fn request<'s>(&self, field: &RequestField, request: &'s RequestParts<'_>) -> Result<Reading<'s>, EvaluationError> {
         match field {
             RequestField::Method => self.text(Some(request.method)),
             RequestField::Path => self.text(Some(request.path)),

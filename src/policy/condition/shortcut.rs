@@ -148,16 +148,17 @@ struct Connective {
     deciding: bool,
 }
 
-/// The side that decides wins over an error of the other.
+/// The side that decides wins over an error of the other. Of two errors the right one is told.
 fn run_both(sides: &[Test; 2], evaluation: &Evaluation<'_>, by: Connective) -> Result<bool, EvaluationError> {
     let [left, right] = sides;
     let left = left.run(evaluation).map_err(operand_of(by.sign));
     if left == Ok(by.deciding) {
         return left;
     }
-    match right.run(evaluation).map_err(operand_of(by.sign)) {
+    match right.run(evaluation) {
         Ok(right) if right == by.deciding => Ok(right),
         Ok(_) => left,
+        Err(EvaluationError::NotBoolean) => left.and(Err(EvaluationError::Operands(by.sign.into()))),
         Err(error) => Err(error),
     }
 }
