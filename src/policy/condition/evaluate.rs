@@ -13,13 +13,14 @@ use cel::common::value::{CowVal, Val};
 use cel::context::VariableResolver;
 use cel::{Context, ExecutionError, Value};
 
-use super::compile::{STEP, Slot};
+use super::compile::Slot;
 use super::environment::Multitude;
 use super::names::{Case, NO_SINGLE_READING, Names};
 use super::path::is_identifier;
 use super::scope::Scope;
+use super::syntax::STEP;
 use super::value::Reading;
-use super::{Condition, EvaluationError, PARTS, WORK};
+use super::{Condition, EvaluationError, PARTS, STEP_COST, WORK};
 
 /// One evaluation.
 pub(super) struct Evaluation<'s> {
@@ -131,11 +132,12 @@ impl<'s> Evaluation<'s> {
 
     /// Counts one step of a comprehension. Larger data makes a step dearer.
     fn step(&self) -> bool {
-        let cost = 1 + self.parts.load(Ordering::Relaxed);
+        let cost = self.parts.load(Ordering::Relaxed).max(STEP_COST);
         self.work.fetch_add(cost, Ordering::Relaxed).saturating_add(cost) <= WORK
     }
 
     /// The interpreter's error without the values in it, which may be personal data.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the rest is about types, and the enum is open")]
     fn explain(&self, error: &ExecutionError) -> EvaluationError {
         match error {
             ExecutionError::UndeclaredReference(name) => {
@@ -158,6 +160,7 @@ impl<'s> Evaluation<'s> {
                 EvaluationError::NoSingleReading
             }
             ExecutionError::FunctionError { function, .. } => EvaluationError::Function(plain_name(function).into()),
+            ExecutionError::InternalError(_) => EvaluationError::Internal,
             _ => EvaluationError::Types,
         }
     }

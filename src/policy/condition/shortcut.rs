@@ -179,10 +179,10 @@ fn readable(name: &str, slots: &[Slot]) -> Option<usize> {
 
 impl Operand {
     fn of(expression: &IdedExpr, slots: &[Slot]) -> Option<Self> {
-        match &expression.expr {
-            Expr::Ident(name) => readable(name, slots).map(Self::Slot),
-            other => Literal::of(other).map(Self::Literal),
+        if let Expr::Ident(name) = &expression.expr {
+            return readable(name, slots).map(Self::Slot);
         }
+        Literal::of(&expression.expr).map(Self::Literal)
     }
 
     fn read<'e>(&'e self, evaluation: &'e Evaluation<'_>) -> Result<Reading<'e>, EvaluationError> {

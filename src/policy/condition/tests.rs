@@ -109,10 +109,7 @@ impl Sample {
 }
 
 pub(super) fn object(value: Value) -> Map<String, Value> {
-    match value {
-        Value::Object(map) => map,
-        other => panic!("{other} is not an object"),
-    }
+    value.as_object().cloned().unwrap()
 }
 
 pub(super) fn native() -> Environment {

@@ -134,12 +134,12 @@ proptest! {
 
 /// What must agree of two errors: which place is at fault. Wordings of type errors differ.
 fn shape(error: EvaluationError) -> Option<Box<str>> {
-    match error {
-        EvaluationError::Absent(place) | EvaluationError::Repeated(place) | EvaluationError::Unreadable(place) => {
-            Some(place)
-        }
-        _ => None,
+    if let EvaluationError::Absent(place) | EvaluationError::Repeated(place) | EvaluationError::Unreadable(place) =
+        error
+    {
+        return Some(place);
     }
+    None
 }
 
 #[test]

@@ -294,11 +294,11 @@ fn test_tree(tree: &ConditionTree) -> Result<bool, EvaluationError> {
 fn what_a_condition_reads_is_known_before_any_request() {
     let references = |text: &str| Condition::compile(text, &native()).unwrap().references().clone();
     let owner = references("resource.attr.owner == principal.id && has(resource.attr.a.b) && 'c' in resource.attr");
-    assert_eq!(*owner.resource_attributes(), Names::Only(["a", "c", "owner"].map(Into::into).into()));
+    assert_eq!(*owner.resource_attributes(), Reads::Only(["a", "c", "owner"].map(Into::into).into()));
     assert!(owner.reads(Root::Principal) && owner.reads(Root::Resource) && !owner.reads(Root::Request));
-    assert_eq!(*owner.claims(), Names::Nothing);
+    assert_eq!(*owner.claims(), Reads::Nothing);
     let all = references("resource.attr.exists(k, k == 'x') && resource.attr.owner == 'y'");
-    assert_eq!(*all.resource_attributes(), Names::Everything);
+    assert_eq!(*all.resource_attributes(), Reads::Everything);
     let computed = references("resource.attr[path.id] == 'x' && now() > timestamp(0)");
     assert!(
         computed.resource_attributes().includes("anything")
@@ -307,4 +307,32 @@ fn what_a_condition_reads_is_known_before_any_request() {
     );
     let claims = references("principal.claims.a == 1 && request.headers['x-a'] == 'b'");
     assert!(claims.claims().includes("a") && !claims.claims().includes("b") && claims.reads(Root::Request));
+}
+
+#[test]
+fn an_anonymous_principal_is_seen_as_nobody() {
+    let view = PrincipalView::from(&crate::identity::Principal::Anonymous);
+    assert_eq!((view.id, view.kind, view.provider, view.client_id), (None, Kind::Anonymous, None, None));
+    assert!(view.roles.is_empty() && view.claims.is_none() && view.token.is_none());
+}
+
+#[test]
+fn a_part_that_was_not_given_is_absent() {
+    let condition = |text: &str| Condition::compile(text, &native()).unwrap();
+    let scope = Scope {
+        principal: PrincipalView::ANONYMOUS,
+        request: None,
+        captures: &[],
+        resource: None,
+        now: UnixTime::from_seconds(0),
+    };
+    for (text, place) in [
+        ("request.method == 'GET'", "request.method"),
+        ("request.headers.exists(n, true)", "request"),
+        ("resource.attr.owner == 'x'", "resource.attr.owner"),
+        ("path.id == '7'", "path.id"),
+    ] {
+        assert_eq!(condition(text).test(&scope), Err(EvaluationError::Absent(place.into())), "{text}");
+    }
+    assert_eq!(condition("principal.claims == {}").test(&scope), Ok(true));
 }
