@@ -4,14 +4,20 @@
 //! [`HostError`]) or told apart when it is asked for ([`Lookup`]). No type of a proxy library appears here.
 
 mod client;
+mod escape;
 mod headers;
 mod host;
+mod query;
+mod reserved;
 mod target;
+pub mod wire;
 
-pub use client::{Forwarded, TrustedProxies};
+pub use client::{Forwarded, TrustedProxies, TrustedProxiesError};
 pub use headers::Headers;
 pub use host::{Host, HostError};
-pub use target::{CanonicalPath, Query, Target, TargetError};
+pub use query::Query;
+pub use reserved::{ReservedHeaders, is_framing_alias, is_override};
+pub use target::{CanonicalPath, Target, TargetError, decode};
 
 use std::net::IpAddr;
 
