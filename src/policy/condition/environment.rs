@@ -160,7 +160,8 @@ impl Environment {
             return self.capture(written, name);
         }
         let Some((_, target)) = fields.iter().find(|(field, _)| *field == name) else {
-            let known: Vec<&str> = fields.iter().map(|(field, _)| *field).filter(|field| !is_snake_twin(field)).collect();
+            let known: Vec<&str> =
+                fields.iter().map(|(field, _)| *field).filter(|field| !is_snake_twin(field)).collect();
             return Err(unknown_field(written, name, &known));
         };
         let written = format!("{written}.{name}");
@@ -200,7 +201,9 @@ impl Environment {
                 // SECURITY: a policy that could read a token could leak it: `a_credential_header_is_not_visible`.
                 if self.credential_headers.contains(&header) {
                     let message = format!("the header field `{header}` carries a credential");
-                    return Err(Unknown::new(message).with_help("conditions see the verified claims: `principal.claims`"));
+                    return Err(
+                        Unknown::new(message).with_help("conditions see the verified claims: `principal.claims`")
+                    );
                 }
                 RequestField::Header(header)
             }

@@ -10,6 +10,9 @@ use cel::common::traits::{Container, Indexer, Iterable, Iterator as CelIterator,
 use cel::common::types::{CelInt, CelString, MAP_TYPE, Type};
 use cel::common::value::{CowVal, Val};
 
+/// The function that is named in the error for a name without a single reading. It cannot be written in an expression.
+pub(super) const NO_SINGLE_READING: &str = "@single";
+
 /// Are the names compared in any case?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Case {
@@ -46,7 +49,10 @@ impl<'a> Names<'a> {
 
     fn find(&self, key: &dyn Val) -> Result<Option<&Option<CelString<'a>>>, ExecutionError> {
         let Some(name) = key.downcast_ref::<CelString<'_>>() else {
-            return Err(ExecutionError::UnexpectedType { got: key.get_type().name().to_owned(), want: "string".into() });
+            return Err(ExecutionError::UnexpectedType {
+                got: key.get_type().name().to_owned(),
+                want: "string".into(),
+            });
         };
         let same = |known: &CelString<'_>| match self.case {
             Case::Exact => known.inner() == name.inner(),
@@ -58,7 +64,7 @@ impl<'a> Names<'a> {
     fn value(&self, key: &dyn Val) -> Result<CelString<'a>, ExecutionError> {
         match self.find(key)? {
             None => Err(ExecutionError::NoSuchKey(Arc::default())),
-            Some(None) => Err(ExecutionError::function_error("_[_]", "no single reading")),
+            Some(None) => Err(ExecutionError::function_error(NO_SINGLE_READING, "")),
             Some(Some(value)) => Ok(value.clone()),
         }
     }

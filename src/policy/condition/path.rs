@@ -123,6 +123,12 @@ impl Path {
         text && self.steps.is_empty()
     }
 
+    /// Is it known to be a list?
+    pub(super) fn is_list(&self) -> bool {
+        let roles = Source::Principal(PrincipalField::Roles);
+        (self.source == roles || self.source == Source::Principal(PrincipalField::ListedRoles)) && self.steps.is_empty()
+    }
+
     /// Is it known to be a map?
     pub(super) fn is_map(&self) -> bool {
         let map = matches!(
@@ -216,11 +222,7 @@ impl Path {
         }
     }
 
-    fn request<'s>(
-        &self,
-        field: &RequestField,
-        request: &'s RequestParts<'_>,
-    ) -> Result<Reading<'s>, EvaluationError> {
+    fn request<'s>(&self, field: &RequestField, request: &'s RequestParts<'_>) -> Result<Reading<'s>, EvaluationError> {
         match field {
             RequestField::Method => self.text(Some(request.method)),
             RequestField::Path => self.text(Some(request.path)),

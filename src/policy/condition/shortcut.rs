@@ -148,16 +148,17 @@ struct Connective {
     deciding: bool,
 }
 
-/// The side that decides wins over an error of the other.
+/// The side that decides wins over an error of the other. Of two errors the right one is told.
 fn run_both(sides: &[Test; 2], evaluation: &Evaluation<'_>, by: Connective) -> Result<bool, EvaluationError> {
     let [left, right] = sides;
     let left = left.run(evaluation).map_err(operand_of(by.sign));
     if left == Ok(by.deciding) {
         return left;
     }
-    match right.run(evaluation).map_err(operand_of(by.sign)) {
+    match right.run(evaluation) {
         Ok(right) if right == by.deciding => Ok(right),
         Ok(_) => left,
+        Err(EvaluationError::NotBoolean) => left.and(Err(EvaluationError::Operands(by.sign.into()))),
         Err(error) => Err(error),
     }
 }
@@ -178,10 +179,10 @@ fn readable(name: &str, slots: &[Slot]) -> Option<usize> {
 
 impl Operand {
     fn of(expression: &IdedExpr, slots: &[Slot]) -> Option<Self> {
-        match &expression.expr {
-            Expr::Ident(name) => readable(name, slots).map(Self::Slot),
-            other => Literal::of(other).map(Self::Literal),
+        if let Expr::Ident(name) = &expression.expr {
+            return readable(name, slots).map(Self::Slot);
         }
+        Literal::of(&expression.expr).map(Self::Literal)
     }
 
     fn read<'e>(&'e self, evaluation: &'e Evaluation<'_>) -> Result<Reading<'e>, EvaluationError> {

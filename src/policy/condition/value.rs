@@ -223,7 +223,11 @@ fn same_objects(a: &Object<'_>, b: &Object<'_>) -> bool {
 }
 
 /// Numbers of any two types, by value; an integer meets a double as a double. Anything else differs.
-#[expect(clippy::cast_precision_loss, clippy::float_cmp, reason = "the language compares an integer with a double as doubles, exactly")]
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::float_cmp,
+    reason = "the language compares an integer with a double as doubles, exactly"
+)]
 fn same_numbers(a: &Reading<'_>, b: &Reading<'_>) -> bool {
     match (a, b) {
         (Reading::Int(a), Reading::Int(b)) => a == b,
