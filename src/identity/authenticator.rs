@@ -109,7 +109,7 @@ impl Authenticator {
             }
             Credential::Absent => return Err(AuthenticationError::Missing),
         };
-        // SECURITY: browsers send cookies for any page that asks: `another_site_cannot_write_with_the_cookie`.
+        // SECURITY: browsers send cookies for any page that asks: `the_cookie_rule_applies_where_the_cookie_is_what_authenticates`.
         if source.is_cookie() && !origin::may_use_cookie(view, &self.cookie_origins) {
             return Err(AuthenticationError::CrossSite);
         }

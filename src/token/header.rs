@@ -20,6 +20,7 @@ impl<'a> Header<'a> {
     /// Reads a header whose algorithm must be among `algorithms`.
     pub(super) fn read(members: &'a Map<String, Value>, algorithms: &[Algorithm]) -> Result<Self, TokenError> {
         let text = |name| members.get(name).map(|value| value.as_str().ok_or(TokenError::Malformed)).transpose();
+        // SECURITY: what is not accepted is refused before any key is asked for: `an_algorithm_that_is_not_accepted_asks_for_no_key`.
         let algorithm = text("alg")?
             .and_then(signature_algorithm)
             .filter(|algorithm| algorithms.contains(algorithm))
@@ -40,7 +41,8 @@ impl<'a> Header<'a> {
 /// that are not known, `none`, and HMAC.
 pub fn signature_algorithm(name: &str) -> Option<Algorithm> {
     let algorithm: Algorithm = name.parse().ok()?;
-    // SECURITY: a public key must never serve as an HMAC secret: `a_token_with_another_algorithm_is_refused`.
+    // SECURITY: a public key must never serve as an HMAC secret:
+    // `every_asymmetric_algorithm_has_its_name_and_no_other_name_is_one`.
     (algorithm.family() != AlgorithmFamily::Hmac).then_some(algorithm)
 }
 

@@ -77,7 +77,7 @@ fn is_base64url(part: &str) -> bool {
     // Without an early exit, so that the compiler may take many bytes at a time: every request passes here.
     let in_alphabet = bytes.iter().fold(true, |good, b| good & (b.is_ascii_alphanumeric() | matches!(b, b'-' | b'_')));
     // SECURITY: bits that no byte uses must be zero, else one token has several spellings:
-    // `a_token_is_refused_in_every_spelling_but_its_own`.
+    // `anything_but_three_strict_base64url_parts_is_malformed`.
     let unused = match bytes.len() % 4 {
         0 => 0,
         2 => 0b1111,

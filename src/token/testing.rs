@@ -91,14 +91,14 @@ impl SigningKey {
         match self {
             Self::Rsa(pair) => {
                 let mut signature = vec![0; pair.public_modulus_len()];
-                let encoding: &'static dyn aws_lc_rs::signature::RsaEncoding = match algorithm {
-                    Algorithm::RS384 => &RSA_PKCS1_SHA384,
-                    Algorithm::RS512 => &RSA_PKCS1_SHA512,
-                    Algorithm::PS256 => &RSA_PSS_SHA256,
-                    Algorithm::PS384 => &RSA_PSS_SHA384,
-                    Algorithm::PS512 => &RSA_PSS_SHA512,
-                    Algorithm::RS256 => &RSA_PKCS1_SHA256,
-                    other => panic!("an RSA key does not sign {other:?}"),
+                let encoding: &'static dyn aws_lc_rs::signature::RsaEncoding = match format!("{algorithm:?}").as_str() {
+                    "RS256" => &RSA_PKCS1_SHA256,
+                    "RS384" => &RSA_PKCS1_SHA384,
+                    "RS512" => &RSA_PKCS1_SHA512,
+                    "PS256" => &RSA_PSS_SHA256,
+                    "PS384" => &RSA_PSS_SHA384,
+                    "PS512" => &RSA_PSS_SHA512,
+                    other => panic!("an RSA key does not sign {other}"),
                 };
                 pair.sign(encoding, &random, message, &mut signature).unwrap();
                 signature

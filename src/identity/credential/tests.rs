@@ -7,6 +7,9 @@ use super::*;
 const A: &str = "e30.e30.AAAA";
 const B: &str = "e30.e30.BBBB";
 
+type Fields = Vec<(&'static str, Vec<u8>)>;
+type FieldSlice<'a> = &'a [(&'a str, &'a [u8])];
+
 fn header_map(fields: &[(&str, &[u8])]) -> HeaderMap {
     let mut map = HeaderMap::new();
     for (name, value) in fields {
@@ -120,7 +123,7 @@ fn two_credentials_that_differ_conflict() {
     let bearer = |token: &str| format!("Bearer {token}").into_bytes();
     let cookie = |token: &str| format!("session={token}").into_bytes();
     let (a, b) = (bearer(A), bearer(B));
-    let rows: Vec<(&str, Vec<(&str, Vec<u8>)>)> = vec![
+    let rows: Vec<(&str, Fields)> = vec![
         ("two Authorization fields", vec![("authorization", a.clone()), ("authorization", b.clone())]),
         ("two equal Authorization fields", vec![("authorization", a.clone()), ("authorization", a.clone())]),
         ("another scheme beside", vec![("authorization", b"Basic x".to_vec()), ("authorization", a.clone())]),
@@ -151,7 +154,7 @@ fn two_credentials_that_differ_conflict() {
 #[test]
 fn the_same_token_in_several_places_is_one_and_a_cookie_is_its_last_place() {
     let (bearer, cookie): (&[u8], &[u8]) = (b"Bearer e30.e30.AAAA", b"session=e30.e30.AAAA");
-    let rows: [(&[(&str, &[u8])], &str); 5] = [
+    let rows: [(FieldSlice<'_>, &str); 5] = [
         (&[("authorization", bearer), ("cookie", cookie)], "bearer e30.e30.AAAA"),
         (&[("x-token", A.as_bytes()), ("cookie", cookie)], "x-token e30.e30.AAAA"),
         (&[("authorization", bearer), ("cookie", cookie), ("x-token", A.as_bytes())], "bearer e30.e30.AAAA"),

@@ -3,6 +3,7 @@
 mod bad;
 
 use jsonwebtoken::Algorithm;
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
@@ -214,6 +215,7 @@ fn an_issuer_that_two_providers_use_names_neither() {
 fn an_unverified_email_is_no_email() {
     let email = |verified: Value| {
         let claims = verify(&mint_second(&with(id_token(), "email_verified", verified))).unwrap();
+        assert_eq!(claims.get("email"), claims.all().get("email"));
         claims.get("email").cloned()
     };
     for confirmed in [json!(true), json!("true")] {
@@ -313,6 +315,69 @@ fn no_key_held_is_not_the_same_as_an_unknown_key() {
     let raw = RawToken::parse(cold.as_bytes(), MAX_BYTES).unwrap();
     let verdict = verifier().verify(&raw, &KeyRing::default(), Accepts::default(), NOW);
     assert_eq!(verdict.err(), Some(TokenError::KeysUnavailable { provider: 2 }));
+}
+
+#[test]
+fn an_algorithm_that_is_not_accepted_asks_for_no_key() {
+    let token = |issuer: &str, algorithm: &str| {
+        let header = json!({"alg": algorithm, "kid": "unknown"}).to_string();
+        format!("{}.{}.AAAA", b64(header), b64(with(access(), "iss", issuer).to_string()))
+    };
+    for algorithm in ["none", "HS256", "RS384", "PS256", "ES256", "EdDSA"] {
+        assert_eq!(verify(&token(MAIN, algorithm)).err(), Some(TokenError::Malformed), "{algorithm}");
+        assert_eq!(verify(&token(COLD, algorithm)).err(), Some(TokenError::Malformed), "{algorithm}");
+    }
+    assert_eq!(verify(&token(MAIN, "RS256")).err(), Some(TokenError::UnknownKey { provider: 0 }));
+}
+
+#[test]
+fn an_algorithm_that_is_not_accepted_is_refused_even_where_the_key_could_verify_it() {
+    let providers = providers();
+    let set = key_set(&[without(keys().main.jwk("main-1"), "alg")], &providers[3].algorithms);
+    let header = json!({"alg": "PS256", "kid": "main-1"}).to_string();
+    let token = mint_bytes(&keys().main, Algorithm::PS256, header.as_bytes(), access().to_string().as_bytes());
+    let raw = RawToken::parse(token.as_bytes(), MAX_BYTES).unwrap();
+    let verdict = verifier().verify(&raw, &KeyRing::new(vec![Some(set)]), Accepts::default(), NOW);
+    assert_eq!(verdict.err(), Some(TokenError::Malformed));
+}
+
+/// Some JSON value, of the kinds that claims have and others.
+fn any_value() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        Just(json!(null)),
+        any::<bool>().prop_map(Value::from),
+        (NOW.seconds() - 100_000..NOW.seconds() + 100_000).prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        "\\PC{0,8}|[a-z]{1,8}|client-[12]|access|id".prop_map(Value::from),
+        prop::collection::vec("[a-z\\n]{0,4}", 0..4).prop_map(Value::from),
+        Just(json!({"a": [1]})),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn whatever_is_accepted_keeps_the_promises_of_claims(
+        changes in prop::collection::vec((0_usize..14, any_value()), 0..3),
+        kind in 0_usize..3,
+    ) {
+        let names = [
+            "sub", "username", "client_id", "token_use", "scope", "cognito:groups", "groups", "iat", "exp", "nbf", "email", "azp", "aud",
+            "scp",
+        ];
+        let payload = changes.into_iter().fold([access(), machine(), partner()][kind].clone(), |payload, (name, value)| {
+            with(payload, names[name], value)
+        });
+        let token = if kind == 2 { mint_partner(&payload) } else { token_of(&payload) };
+        if let Ok(claims) = verify(&token) {
+            prop_assert!((1..=256).contains(&claims.id().len()) && claims.id().bytes().all(|byte| byte.is_ascii_graphic()));
+            prop_assert!(claims.expires() > NOW && claims.expires() <= NOW.plus(86_400 + 5));
+            let words = claims.groups().iter().chain(claims.scopes());
+            prop_assert!(words.into_iter().all(|word| !word.contains(char::is_control)));
+            prop_assert!(!claims.is_machine() || claims.groups().is_empty() && claims.client_id() == Some(claims.id()));
+            prop_assert!(claims.get("email").is_none());
+        }
+    }
 }
 
 #[test]

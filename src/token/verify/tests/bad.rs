@@ -138,6 +138,10 @@ fn json_readings() -> Vec<Row> {
         format!("{{{}}}", (0..2000).map(|_| "\"\":1").collect::<Vec<_>>().join(",")).into_bytes(),
     ];
     let payloads = duplicates.into_iter().map(payload_and).chain(broken.into_iter().filter(|bytes| !bytes.is_empty()));
+    payload_rows(payloads).into_iter().chain(ambiguous_headers()).collect()
+}
+
+fn ambiguous_headers() -> Vec<Row> {
     let headers: [&[u8]; 12] = [
         br#"{"kid":"main-1","alg":"RS256","alg":"RS256"}"#,
         br#"{"kid":"main-1","alg":"none","\u0061lg":"RS256"}"#,
@@ -153,10 +157,10 @@ fn json_readings() -> Vec<Row> {
         br#"{}"#,
     ];
     let payload = access().to_string();
-    let headers = headers
+    headers
         .into_iter()
-        .map(|header| (String::from_utf8_lossy(header).into_owned(), signed(header, payload.as_bytes())));
-    payload_rows(payloads).into_iter().chain(headers).collect()
+        .map(|header| (String::from_utf8_lossy(header).into_owned(), signed(header, payload.as_bytes())))
+        .collect()
 }
 
 /// Tokens whose header names another algorithm, each with the best signature that an attacker could have.
@@ -466,6 +470,12 @@ fn impossible_claims() -> Vec<Row> {
     rows.extend(claim_rows("exp", [1_799_999_940 + 86_401, now + 90_000, 253_402_300_799].map(|time| json!(time))));
     rows.extend(claim_rows("iat", [json!(0), json!(now - 86_400)]));
     rows.push(("iat after exp".into(), token_of(&with(with(access(), "exp", now + 1), "iat", now + 4))));
+    rows.extend(impossible_names());
+    rows
+}
+
+fn impossible_names() -> Vec<Row> {
+    let mut rows = Vec::new();
     let ids = [
         json!(""),
         json!(null),
@@ -540,7 +550,7 @@ fn a_token_is_refused_in_every_spelling_but_its_own() {
     let alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let own = good.chars().last().unwrap();
     for other in alphabet.chars().filter(|other| *other != own) {
-        let spelled = format!("{}{other}", &good[..good.len() - 1]);
+        let spelled = format!("{}{other}", good.strip_suffix(own).unwrap());
         assert!(verify(&spelled).is_err(), "{other}");
     }
 }
@@ -554,7 +564,7 @@ fn a_token_with_any_character_changed_is_refused() {
         assert!(verify(&String::from_utf8(token).unwrap()).is_err(), "character {place}");
     }
     for length in 0..good.len() {
-        assert!(verify(&good[..length]).is_err(), "cut to {length}");
+        assert!(verify(good.get(..length).unwrap()).is_err(), "cut to {length}");
     }
 }
 
