@@ -141,7 +141,21 @@ mod tests {
         for (text, millis) in [("500ms", 500), ("5s", 5000), ("2m", 120_000), ("24h", 86_400_000), ("0s", 0)] {
             assert_eq!(text.parse(), Ok(Span::millis(millis)), "{text}");
         }
-        for text in ["5", "", "s", "5 s", "-5s", "+5s", "1.5s", "5S", "5d", "5ss", "٥s", "99999999999999999999s", "18446744073709551615h"] {
+        for text in [
+            "5",
+            "",
+            "s",
+            "5 s",
+            "-5s",
+            "+5s",
+            "1.5s",
+            "5S",
+            "5d",
+            "5ss",
+            "٥s",
+            "99999999999999999999s",
+            "18446744073709551615h",
+        ] {
             assert!(text.parse::<Span>().is_err(), "{text}");
         }
     }
@@ -161,7 +175,8 @@ mod tests {
         for span in [Span::millis(0), Span::millis(1500), Span::seconds(90), Span::minutes(2), Span::hours(720)] {
             assert_eq!(span.to_string().parse(), Ok(span));
         }
-        for size in [ByteSize::bytes(0), ByteSize::bytes(1025), ByteSize::kib(64), ByteSize::mib(10), ByteSize::gib(64)] {
+        for size in [ByteSize::bytes(0), ByteSize::bytes(1025), ByteSize::kib(64), ByteSize::mib(10), ByteSize::gib(64)]
+        {
             assert_eq!(size.to_string().parse(), Ok(size));
         }
     }

@@ -13,7 +13,10 @@ pub(crate) fn claimed_owner(at: &Cursor<'_>, source: &Source, methods: &Methods)
     if source.is_claimed() && methods.write() {
         at.warning(
             codes::CLAIMED_OWNER,
-            format!("the owner comes from the {}, which the client merely claims, on a method that writes", source.word()),
+            format!(
+                "the owner comes from the {}, which the client merely claims, on a method that writes",
+                source.word()
+            ),
             "take the owner from the path or the host, which also choose what is written to",
         );
     }

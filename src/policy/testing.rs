@@ -67,7 +67,11 @@ pub(crate) fn with_rules(rules: &str) -> PolicySet {
 pub(crate) fn user(id: &str, groups: &[&str]) -> Principal {
     let payload = testing::with(testing::access(), "sub", id);
     let payload = testing::without(payload, "cognito:groups");
-    Principal::of_claims(&if groups.is_empty() { payload } else { testing::with(payload, "cognito:groups", groups.to_vec()) })
+    Principal::of_claims(&if groups.is_empty() {
+        payload
+    } else {
+        testing::with(payload, "cognito:groups", groups.to_vec())
+    })
 }
 
 /// A person with these claims beside the usual ones.

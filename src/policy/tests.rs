@@ -4,7 +4,10 @@ use http::Method;
 use serde_json::json;
 
 use super::{testing::*, *};
-use crate::{identity::{Authentication, Principal}, token::TokenUses};
+use crate::{
+    identity::{Authentication, Principal},
+    token::TokenUses,
+};
 
 #[test]
 fn the_shipped_policies_compile_without_a_warning() {
@@ -50,7 +53,8 @@ fn the_contact_table_holds_for_every_kind_of_owner() {
     assert!(!report.has_errors(), "{report}");
     let set = set.unwrap();
     let decide = |groups: &[&str], body| Ask::new("PUT /c").body(body).of(&set, &user("u-1", groups)).0;
-    for body in [json!({"owner": "u-1"}), json!({"owner": "x"}), json!({}), json!({"owner": null}), json!({"owner": 3})] {
+    for body in [json!({"owner": "u-1"}), json!({"owner": "x"}), json!({}), json!({"owner": null}), json!({"owner": 3})]
+    {
         assert_eq!(decide(&["admin"], body), "allow resource.contact.vdefault#rule-002");
     }
     assert_eq!(decide(&["user"], json!({"owner": "u-1"})), "allow resource.contact.vdefault#rule-003");
@@ -156,9 +160,7 @@ fn the_keys_of_a_route_become_typed_fields() {
 
 #[test]
 fn authentication_is_required_unless_a_rule_names_those_without_a_token() {
-    let of = |rules: &str| {
-        policies(&format!("- id: r\n  path: /x\n  rules: {rules}")).routes()[0].authentication
-    };
+    let of = |rules: &str| policies(&format!("- id: r\n  path: /x\n  rules: {rules}")).routes()[0].authentication;
     assert_eq!(of("[ { id: x, roles: [user] } ]"), Authentication::Required);
     assert_eq!(of("[ { id: x, roles: [authenticated] }, { id: y, effect: deny } ]"), Authentication::Required);
     assert_eq!(of("[ { id: x, roles: [anyone] } ]"), Authentication::Optional);

@@ -24,7 +24,10 @@ pub(crate) enum Token {
     /// `**`: any letters.
     Across,
     /// `[..]`: one letter out of these ranges, or, negated, one that is in none of them.
-    Class { negated: bool, ranges: Vec<(char, char)> },
+    Class {
+        negated: bool,
+        ranges: Vec<(char, char)>,
+    },
     /// `{..}`: one of these.
     Either(Vec<Vec<Token>>),
 }
@@ -138,8 +141,7 @@ fn fits(tokens: &[Token], after: &[Token], text: &str) -> bool {
             letter.is_some_and(|letter| within(letter) != *negated) && fits(rest, after, next)
         }
         Token::Within => {
-            fits(rest, after, text)
-                || letter.is_some_and(|letter| letter != SEPARATOR) && fits(tokens, after, next)
+            fits(rest, after, text) || letter.is_some_and(|letter| letter != SEPARATOR) && fits(tokens, after, next)
         }
         Token::Across => fits(rest, after, text) || letter.is_some() && fits(tokens, after, next),
         Token::Either(all) => {

@@ -87,9 +87,13 @@ fn conditions_see_the_roles_that_cerbos_would_be_given() {
 
 #[test]
 fn attributes_come_from_claims_and_constants_too() {
-    let expr = "R.attr.level == P.attr[\"custom:level\"] && R.attr.site == \"main\" && R.kind == \"contact\" && R.id == \"\"";
+    let expr =
+        "R.attr.level == P.attr[\"custom:level\"] && R.attr.site == \"main\" && R.kind == \"contact\" && R.id == \"\"";
     let set = with(&rule("ALLOW", "'*'", &when(expr)));
-    assert_eq!(ask(&set, &user_with(&json!({"custom:level": 3})), "GET /c/x"), "allow resource.contact.vdefault#rule-001");
+    assert_eq!(
+        ask(&set, &user_with(&json!({"custom:level": 3})), "GET /c/x"),
+        "allow resource.contact.vdefault#rule-001"
+    );
     assert_eq!(ask(&set, &user("u-1", &[]), "GET /c/x"), "evaluation_error", "an absent claim stays absent");
 }
 
@@ -112,7 +116,9 @@ fn all_any_and_none_nest() {
 
 #[test]
 fn guard_rails_are_decided_before_the_resource_policy() {
-    let route = format!("{ROUTE}\n  rules: [ {{ id: frozen, effect: deny, methods: [PUT], when: 'resource.attr.owner == \"x\"' }} ]");
+    let route = format!(
+        "{ROUTE}\n  rules: [ {{ id: frozen, effect: deny, methods: [PUT], when: 'resource.attr.owner == \"x\"' }} ]"
+    );
     let policy = cerbos_file("- { actions: ['*'], effect: EFFECT_ALLOW, roles: ['*'] }");
     let (set, report) = compile(&[file("routes.yaml", &routes_file(&route)), policy]);
     assert!(report.is_empty(), "{report}");
@@ -126,8 +132,10 @@ fn guard_rails_are_decided_before_the_resource_policy() {
 #[test]
 fn only_rules_that_read_an_attribute_of_the_body_wait_for_it() {
     let route = "- id: c\n  path: /c\n  resource: { kind: contact, attributes: { owner: { body: /owner }, site: { const: main } } }\n  actions: { POST: read, GET: read }";
-    let rules = rule("ALLOW", "a", &when("R.attr.site == \"main\"")) + &rule("ALLOW", "b", &when("R.attr.owner == P.id"))
-        + &rule("DENY", "c", &when("R.attr.owner == \"x\"")) + &rule("ALLOW", "c", "");
+    let rules = rule("ALLOW", "a", &when("R.attr.site == \"main\""))
+        + &rule("ALLOW", "b", &when("R.attr.owner == P.id"))
+        + &rule("DENY", "c", &when("R.attr.owner == \"x\""))
+        + &rule("ALLOW", "c", "");
     let (set, report) = compile(&[file("routes.yaml", &routes_file(route)), cerbos_file(&rules)]);
     assert!(!report.has_errors(), "{report}");
     let set = set.unwrap();
@@ -137,7 +145,9 @@ fn only_rules_that_read_an_attribute_of_the_body_wait_for_it() {
     assert_eq!(post(&["c"]), "needs_body");
     assert_eq!(post(&["d"]), "no_rule");
     assert_eq!(post(&["b", "a"]), "allow resource.contact.vdefault#rule-001");
-    let with_body = |groups: &[&str], owner: &str| Ask::new("POST /c").body(json!({"owner": owner})).of(&set, &user("u-1", groups)).0;
+    let with_body = |groups: &[&str], owner: &str| {
+        Ask::new("POST /c").body(json!({"owner": owner})).of(&set, &user("u-1", groups)).0
+    };
     assert_eq!(with_body(&["b"], "u-1"), "allow resource.contact.vdefault#rule-002");
     assert_eq!(with_body(&["b"], "u-2"), "no_rule");
     assert_eq!(with_body(&["c"], "x"), "explicit_deny");
@@ -164,21 +174,27 @@ fn snake_case_keys_and_disabled_policies_are_read_as_cerbos_reads_them() {
 }
 
 fn check(text: &str, expected: &Expect) {
-    let (set, report) = compile(&[file("routes.yaml", &routes_file("- { id: p, path: /p, rules: [ { id: x, roles: [a] } ] }")), file("c.yaml", text)]);
+    let (set, report) = compile(&[
+        file("routes.yaml", &routes_file("- { id: p, path: /p, rules: [ { id: x, roles: [a] } ] }")),
+        file("c.yaml", text),
+    ]);
     assert!(set.is_none());
     expected.assert_eq(&report.to_string());
 }
 
 #[test]
 fn what_this_version_does_not_decide_with_is_refused_and_never_skipped() {
-    check("apiVersion: api.cerbos.dev/v1\nprincipalPolicy: { principal: a, version: default }\n", &expect![[r#"
+    check(
+        "apiVersion: api.cerbos.dev/v1\nprincipalPolicy: { principal: a, version: default }\n",
+        &expect![[r#"
         error[P022]: `principalPolicy` is not decided with yet
           --> c.yaml:2:18  (principalPolicy)
           help: this version reads resource policies with rules, roles and conditions; keep other files out of the folder
 
         error[P023]: the file holds no resource policy
           --> c.yaml:1:1
-          help: write `resourcePolicy`"#]]);
+          help: write `resourcePolicy`"#]],
+    );
     check(
         "apiVersion: api.cerbos.dev/v1\nresourcePolicy:\n  version: v2\n  resource: contact\n  scope: acme\n  importDerivedRoles: [a]\n  schemas: { resourceSchema: { ref: x } }\n  variables: { local: { a: '1' } }\n  constants: { local: { a: 1 } }\n  rules:\n  - actions: [read]\n    effect: EFFECT_ALLOW\n    roles: [a]\n    derivedRoles: [b]\n    output: { when: { ruleActivated: '1' } }\n",
         &expect![[r#"
@@ -251,7 +267,7 @@ fn what_cerbos_refuses_is_refused() {
               --> c.yaml:8:85  (resourcePolicy.rules[2].condition.match)
               help: nest them with `of`
 
-            error[P019]: `R` has no field `nope`
+            error[P019]: `R` has no field `nope`, at column 3 of the condition
               --> c.yaml:9:83  (resourcePolicy.rules[3].condition.match.expr)
               help: did you mean `R.scope`?
 

@@ -33,11 +33,13 @@ fn p001_a_file_without_a_known_api_version_is_an_error_and_an_empty_one_too() {
             ("good.yaml", &good),
         ],
         &expect![[r#"
-            error[Y002]: invalid type: Option value, expected a plain YAML value
-              --> empty.yaml:1:1
+            error[P001]: the file is empty
+              --> empty.yaml
+              help: remove it, or give it an `apiVersion`
 
-            error[Y002]: invalid type: Option value, expected a plain YAML value
-              --> comment.yaml:2:1
+            error[P001]: the file is empty
+              --> comment.yaml
+              help: remove it, or give it an `apiVersion`
 
             error[P001]: the file has no `apiVersion` that is known here
               --> other.yaml:1:13  (apiVersion)
@@ -54,11 +56,15 @@ fn p001_a_file_without_a_known_api_version_is_an_error_and_an_empty_one_too() {
 
 #[test]
 fn p002_no_route_at_all_is_an_error_unless_allowed() {
-    check_files(&[], &expect![[r#"
+    check_files(
+        &[],
+        &expect![[r#"
         error[P002]: no file defines a route
           --> policies
-          help: `policies.allow_empty: true` accepts that, and every request is then 404"#]]);
-    let world = World { providers: &[], upstreams: &[], identity_headers: &[], credential_headers: &[], allow_empty: true };
+          help: `policies.allow_empty: true` accepts that, and every request is then 404"#]],
+    );
+    let world =
+        World { providers: &[], upstreams: &[], identity_headers: &[], credential_headers: &[], allow_empty: true };
     let (set, report) = super::compile(&[], &world);
     assert!(set.is_some() && report.is_empty());
 }
@@ -68,7 +74,11 @@ fn p003_route_ids_are_unique_over_all_files_and_rule_ids_in_their_route() {
     let routes = |path: &str| {
         routes_file(&format!("- id: a\n  path: {path}\n  rules: [ {{ id: x, roles: [a] }}, {{ id: x, roles: [b] }} ]"))
     };
-    let policy = |kind: &str| format!("apiVersion: api.cerbos.dev/v1\nresourcePolicy: {{ version: default, resource: '{kind}', rules: [] }}\n");
+    let policy = |kind: &str| {
+        format!(
+            "apiVersion: api.cerbos.dev/v1\nresourcePolicy: {{ version: default, resource: '{kind}', rules: [] }}\n"
+        )
+    };
     check_files(
         &[
             ("one.yaml", &routes("/a")),
@@ -97,42 +107,45 @@ fn p003_route_ids_are_unique_over_all_files_and_rule_ids_in_their_route() {
 fn p004_p005_p006_ids_paths_and_hosts_have_a_shape() {
     check(
         &format!(
-            "- {{ id: a/b, path: users, {ANYONE} }}\n- {{ id: b, path: '/a{{b}}', {ANYONE} }}\n- {{ id: c, path: /caf%c3%a9, {ANYONE} }}\n- {{ id: d, path: '/{{a..}}/b', {ANYONE} }}\n- {{ id: e, path: '/{{a}}/{{a}}', {ANYONE} }}\n- {{ id: f, path: /a/../b, {ANYONE} }}\n- {{ id: g, path: /g, hosts: ['a:80', '*', b.example], {ANYONE} }}"
+            "- {{ id: none, path: /none, {ANYONE} }}\n- {{ id: a/b, path: users, {ANYONE} }}\n- {{ id: b, path: '/a{{b}}', {ANYONE} }}\n- {{ id: c, path: /caf%c3%a9, {ANYONE} }}\n- {{ id: d, path: '/{{a..}}/b', {ANYONE} }}\n- {{ id: e, path: '/{{a}}/{{a}}', {ANYONE} }}\n- {{ id: f, path: /a/../b, {ANYONE} }}\n- {{ id: g, path: /g, hosts: ['a:80', '*', b.example], {ANYONE} }}"
         ),
         &expect![[r#"
-            error[P004]: `a/b` is not an id
+            error[P004]: `none` is what metrics call a request without a route
               --> routes.yaml:3:9  (routes[0].id)
+
+            error[P004]: `a/b` is not an id
+              --> routes.yaml:4:9  (routes[1].id)
               help: ids have at most 128 letters, digits, `-`, `_` and `.`
 
             error[P005]: the path `users` does not start with `/`
-              --> routes.yaml:3:20  (routes[0].path)
+              --> routes.yaml:4:20  (routes[1].path)
               help: write `/users`
 
             error[P005]: `a{b}` is not a capture
-              --> routes.yaml:4:18  (routes[1].path)
+              --> routes.yaml:5:18  (routes[2].path)
               help: a capture is a whole segment: `{name}`, or `{name..}` for the rest; names are letters, digits and `_`
 
             error[P005]: no request path can hold the segment `caf%c3%a9`
-              --> routes.yaml:5:18  (routes[2].path)
+              --> routes.yaml:6:18  (routes[3].path)
               help: write `caf%C3%A9`
 
             error[P005]: `{a..}` takes the rest of the path and is not last
-              --> routes.yaml:6:18  (routes[3].path)
+              --> routes.yaml:7:18  (routes[4].path)
               help: end the path there, or write `{a}` for one segment
 
             error[P005]: the path captures `a` twice
-              --> routes.yaml:7:18  (routes[4].path)
+              --> routes.yaml:8:18  (routes[5].path)
               help: give each capture its own name
 
             error[P005]: no request path can hold the segment `..`
-              --> routes.yaml:8:18  (routes[5].path)
+              --> routes.yaml:9:18  (routes[6].path)
               help: empty and dot segments, and characters that must be escaped, are refused in requests
 
-            error[P006]: `a:80` is not a host
-              --> routes.yaml:9:30  (routes[6].hosts[0])
+            error[P006]: `a:80` is not a host such as `api.example.com` or `*.example.com`
+              --> routes.yaml:10:30  (routes[7].hosts[0])
 
-            error[P006]: `*` is not a host
-              --> routes.yaml:9:38  (routes[6].hosts[1])"#]],
+            error[P006]: `*` is not a host such as `api.example.com` or `*.example.com`
+              --> routes.yaml:10:38  (routes[7].hosts[1])"#]],
     );
 }
 
@@ -156,21 +169,21 @@ fn p007_methods_are_upper_case_and_taken_by_the_route() {
               --> routes.yaml:4:65  (routes[1].rules[0].methods)
               help: the route takes GET, HEAD"#]],
     );
-    let routes = "- { id: a, path: /a, methods: [GET], resource: { kind: contact }, actions: { GET: read, put: update } }";
-    check_files(&[("r.yaml", &routes_file(routes)), ("c.yaml", &cerbos_file("[]").text)], &expect![[r#"
-        error[P007]: the keys of `actions` are the route's methods
-          --> r.yaml:3:31  (routes[0].methods)
-          help: leave `methods` out, or give each method an action
+    let routes =
+        "- { id: a, path: /a, methods: [GET], resource: { kind: contact }, actions: { GET: read, put: update } }";
+    check_files(
+        &[
+            ("r.yaml", &routes_file(routes)),
+            ("c.yaml", &cerbos_file("- { actions: [read], effect: EFFECT_ALLOW, roles: [a] }").text),
+        ],
+        &expect![[r#"
+            error[P007]: the keys of `actions` are the route's methods
+              --> r.yaml:3:31  (routes[0].methods)
+              help: leave `methods` out, or give each method an action
 
-        error[P007]: `put` is not in upper case, and methods are case-sensitive
-          --> r.yaml:3:94  (routes[0].actions.put)
-
-        error[P021]: no policy is about the resource `contact`, so every request would be denied
-          --> r.yaml:3:56  (routes[0].resource.kind)
-          help: add a file with `resourcePolicy`, or correct the name
-
-        error[Y002]: could not find expected ':'
-          --> c.yaml:7:1"#]]);
+            error[P007]: `put` is not in upper case, and methods are case-sensitive
+              --> r.yaml:3:94  (routes[0].actions.put)"#]],
+    );
 }
 
 #[test]
@@ -221,13 +234,17 @@ fn p009_p010_p011_with_several_upstreams_and_providers_a_route_says_which() {
 #[test]
 fn defaults_name_the_upstream_of_their_own_file_only() {
     let with = |id: &str, defaults: &str| {
-        file("f.yaml", &format!("apiVersion: cogward/v1\n{defaults}routes: [ {{ id: {id}, path: /{id}, {ANYONE} }} ]\n"))
+        file(
+            "f.yaml",
+            &format!("apiVersion: cogward/v1\n{defaults}routes: [ {{ id: {id}, path: /{id}, {ANYONE} }} ]\n"),
+        )
     };
     let files = [with("a", "defaults: { upstream: two }\n"), with("b", "defaults: { upstream: one }\n")];
     let (set, report) = compile_for(&files, &["main"], &["one", "two"]);
     assert!(report.is_empty(), "{report}");
     assert_eq!(set.unwrap().routes().iter().map(|route| route.upstream).collect::<Vec<_>>(), [1, 0]);
-    let (_, report) = compile_for(&[with("a", "defaults: { upstream: two }\n"), with("b", "")], &["main"], &["one", "two"]);
+    let (_, report) =
+        compile_for(&[with("a", "defaults: { upstream: two }\n"), with("b", "")], &["main"], &["one", "two"]);
     assert!(report.to_string().contains("names no upstream"), "{report}");
 }
 
@@ -286,7 +303,7 @@ fn p014_p015_owners_and_attributes_name_one_source_that_is_there() {
     check(
         "- { id: a, path: '/a/{user_id}', rules: [ { id: x, owner: { path: user } }, { id: y, owner: { path: user_id, query: q } }, { id: z, owner: { equals: sub } }, { id: v, owner: { body: owner } }, { id: w, owner: { claim: sub } }, { id: u, owner: { host: -1 } } ] }\n- { id: b, path: /b, rules: [ { id: x, owner: { path: user } } ] }",
         &expect![[r#"
-            error[P014]: the route has no capture `user`
+            error[P014]: rule `x` compares `path.user`, but the route has no capture `user`
               --> routes.yaml:3:67  (routes[0].rules[0].owner.path)
               help: captures of `/a/{user_id}` are: user_id
 
@@ -298,7 +315,7 @@ fn p014_p015_owners_and_attributes_name_one_source_that_is_there() {
               --> routes.yaml:3:140  (routes[0].rules[2].owner)
               help: write one of `path`, `query`, `header`, `host` or `body`
 
-            error[P015]: `owner` is not a JSON pointer
+            error[P015]: `owner` is not a JSON pointer such as `/owner` or `/items/0/id`
               --> routes.yaml:3:183  (routes[0].rules[3].owner.body)
 
             error[P015]: one source is needed, and this names none
@@ -312,7 +329,7 @@ fn p014_p015_owners_and_attributes_name_one_source_that_is_there() {
             error[Y006]: `-1` is not between 0 and 126
               --> routes.yaml:3:252  (routes[0].rules[5].owner.host)
 
-            error[P014]: the route has no capture `user`
+            error[P014]: rule `x` compares `path.user`, but the route has no capture `user`
               --> routes.yaml:4:55  (routes[1].rules[0].owner.path)
               help: `/b` has no captures"#]],
     );
@@ -320,10 +337,24 @@ fn p014_p015_owners_and_attributes_name_one_source_that_is_there() {
 
 #[test]
 fn an_owner_from_an_identity_or_credential_header_does_not_compile() {
-    let rule = |name: &str| format!("{{ id: {}, methods: [GET], owner: {{ header: '{name}' }} }}", name.replace([' ', '@'], "-"));
-    let names = ["X-User", "X_User", "X-Auth-Request-Email", "Authorization", "Cookie", "X-Token", "Transfer-Encoding", "X-Original-URL", "not a name"];
+    let rule = |name: &str| {
+        format!("{{ id: {}, methods: [GET], owner: {{ header: '{name}' }} }}", name.replace([' ', '@'], "-"))
+    };
+    let names = [
+        "X-User",
+        "X_User",
+        "X-Auth-Request-Email",
+        "Authorization",
+        "Cookie",
+        "X-Token",
+        "Transfer-Encoding",
+        "X-Original-URL",
+        "not a name",
+    ];
     let rules: Vec<_> = names.iter().map(|name| rule(name)).collect();
-    check(&format!("- {{ id: a, path: /a, rules: [ {} ] }}", rules.join(", ")), &expect![[r#"
+    check(
+        &format!("- {{ id: a, path: /a, rules: [ {} ] }}", rules.join(", ")),
+        &expect![[r#"
         error[P016]: no attribute comes from `x-user`: it is an identity header, which is removed from every request
           --> routes.yaml:3:78  (routes[0].rules[0].owner.header)
           help: who asks is told by `principal`; take the attribute from elsewhere
@@ -357,7 +388,8 @@ fn an_owner_from_an_identity_or_credential_header_does_not_compile() {
           help: who asks is told by `principal`; take the attribute from elsewhere
 
         error[P016]: `not a name` is not a header name
-          --> routes.yaml:3:652  (routes[0].rules[8].owner.header)"#]]);
+          --> routes.yaml:3:652  (routes[0].rules[8].owner.header)"#]],
+    );
 }
 
 #[test]
@@ -467,10 +499,6 @@ fn p017_p018_p020_words_prefixes_and_units_are_checked() {
               --> routes.yaml:4:69  (routes[1].rules[0].effect)
               help: write `allow` or `deny`
 
-            error[Y007]: unknown key `roles`
-              --> routes.yaml:4:83  (routes[1].rules[0].roles)
-              help: known keys are: id, effect
-
             error[P017]: `robot` is not known here
               --> routes.yaml:4:112  (routes[1].rules[1].principals[0])
               help: write `user` or `machine`
@@ -486,29 +514,32 @@ fn p019_unknown_names_in_conditions_are_compile_errors() {
     check(
         "- { id: a, path: '/a/{user_id}', rules: [ { id: x, when: path.user == principal.id }, { id: y, when: principal.idd == 'a' }, { id: z, when: 'resource.kind == \"a\"' }, { id: w, when: '1 +' } ] }",
         &expect![[r#"
-            error[P019]: the route has no capture `user`
+            error[P019]: the route has no capture `user`, at column 6 of the condition
               --> routes.yaml:3:58  (routes[0].rules[0].when)
               help: captures of its pattern are: user_id
 
-            error[P019]: `principal` has no field `idd`
+            error[P019]: `principal` has no field `idd`, at column 11 of the condition
               --> routes.yaml:3:102  (routes[0].rules[1].when)
               help: did you mean `principal.id`?
 
-            error[P019]: the route names no resource
+            error[P019]: the route names no resource, at column 1 of the condition
               --> routes.yaml:3:141  (routes[0].rules[2].when)
               help: give the route a `resource`
 
-            error[P019]: the condition is not an expression: syntax error: mismatched input '<eof>' expecting {'[', '{', '(', '.', '-', '!', 'true', 'false', 'null', num_float, num_int, num_uint, string, bytes, identifier}
+            error[P019]: the condition is not an expression: unexpected end, at column 4 of the condition
               --> routes.yaml:3:182  (routes[0].rules[3].when)"#]],
     );
 }
 
 #[test]
 fn p021_a_resource_that_no_policy_is_about_is_an_error() {
-    check("- { id: a, path: /a, resource: { kind: contct }, actions: { GET: read } }", &expect![[r#"
+    check(
+        "- { id: a, path: /a, resource: { kind: contct }, actions: { GET: read } }",
+        &expect![[r#"
         error[P021]: no policy is about the resource `contct`, so every request would be denied
           --> routes.yaml:3:40  (routes[0].resource.kind)
-          help: add a file with `resourcePolicy`, or correct the name"#]]);
+          help: add a file with `resourcePolicy`, or correct the name"#]],
+    );
 }
 
 #[test]
@@ -548,8 +579,12 @@ fn unknown_keys_and_empty_or_null_entries_are_refused() {
 #[test]
 fn p101_an_owner_that_the_client_merely_claims_on_a_writing_method_is_a_warning() {
     let routes = "- id: a\n  path: /a\n  rules:\n  - { id: reads, methods: [GET, OPTIONS], owner: { query: o } }\n  - { id: writes, methods: [PUT], owner: { query: o } }\n  - { id: all, owner: { header: X-Owner } }\n  - { id: denies, effect: deny, owner: { body: /owner } }\n  - { id: host, owner: { host: 0 } }\n- id: b\n  path: /b\n  resource: { kind: contact, attributes: { owner: { body: /owner }, note: { body: /note } } }\n  actions: { PUT: update }\n- id: c\n  path: /c\n  resource: { kind: contact, attributes: { owner: { query: owner } } }\n  actions: { GET: update, POST: read }\n";
-    let policy = cerbos_file("- { actions: [update], effect: EFFECT_ALLOW, roles: ['*'], condition: { match: { expr: R.attr.owner == P.id } } }\n- { actions: [read], effect: EFFECT_ALLOW, roles: ['*'] }");
-    check_files(&[("r.yaml", &routes_file(routes)), ("c.yaml", &policy.text)], &expect![[r#"
+    let policy = cerbos_file(
+        "- { actions: [update], effect: EFFECT_ALLOW, roles: ['*'], condition: { match: { expr: R.attr.owner == P.id } } }\n- { actions: [read], effect: EFFECT_ALLOW, roles: ['*'] }",
+    );
+    check_files(
+        &[("r.yaml", &routes_file(routes)), ("c.yaml", &policy.text)],
+        &expect![[r#"
         warning[P101]: the owner comes from the query, which the client merely claims, on a method that writes
           --> r.yaml:7:42  (routes[0].rules[1].owner)
           help: take the owner from the path or the host, which also choose what is written to
@@ -560,12 +595,14 @@ fn p101_an_owner_that_the_client_merely_claims_on_a_writing_method_is_a_warning(
 
         warning[P101]: the owner comes from the body, which the client merely claims, on a method that writes
           --> r.yaml:13:51  (routes[1].resource.attributes.owner)
-          help: take the owner from the path or the host, which also choose what is written to"#]]);
+          help: take the owner from the path or the host, which also choose what is written to"#]],
+    );
 }
 
 #[test]
 fn warnings_do_not_stop_the_files_from_being_used() {
-    let (set, found) = compile(&[file("r.yaml", &routes_file("- { id: a, path: /a, rules: [ { id: x, owner: { query: o } } ] }"))]);
+    let (set, found) =
+        compile(&[file("r.yaml", &routes_file("- { id: a, path: /a, rules: [ { id: x, owner: { query: o } } ] }"))]);
     assert!(set.is_some() && !found.is_empty() && !found.has_errors());
 }
 

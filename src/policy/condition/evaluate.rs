@@ -120,7 +120,9 @@ impl<'s> Evaluation<'s> {
             Multitude::Queries => {
                 for pair in request.query.pairs() {
                     // Some programs would repair a pair that is not text into the wanted one.
-                    let Some((name, value)) = pair else { return Err(EvaluationError::Unreadable("request.query".into())) };
+                    let Some((name, value)) = pair else {
+                        return Err(EvaluationError::Unreadable("request.query".into()));
+                    };
                     all.add(CelString::from(name), Some(CelString::from(value)));
                     if all.len() > *room {
                         return Ok(None);

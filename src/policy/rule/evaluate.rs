@@ -151,12 +151,8 @@ fn refuse_malformed_owners(route: &Route, inputs: &Inputs<'_>) -> Result<(), Mal
 
 impl<'a> Resource<'a> {
     fn find(binding: &'a ResourceBinding, inputs: &Inputs<'a>) -> Result<Self, Malformed> {
-        let mut resource = Self {
-            kind: &binding.kind,
-            id: Cow::Borrowed(""),
-            attributes: Map::new(),
-            unread: Unread::default(),
-        };
+        let mut resource =
+            Self { kind: &binding.kind, id: Cow::Borrowed(""), attributes: Map::new(), unread: Unread::default() };
         if let Some(source) = &binding.id {
             match source.find(inputs) {
                 Found::Absent => {}
@@ -445,9 +441,9 @@ impl Kinds {
 
     fn hold(self, kind: Kind) -> bool {
         match (self, kind) {
-            (Self::Unstated, _) | (Self::Users | Self::Both, Kind::User) | (Self::Machines | Self::Both, Kind::Machine) => {
-                true
-            }
+            (Self::Unstated, _)
+            | (Self::Users | Self::Both, Kind::User)
+            | (Self::Machines | Self::Both, Kind::Machine) => true,
             (Self::Users | Self::Machines | Self::Both, Kind::Anonymous)
             | (Self::Users, Kind::Machine)
             | (Self::Machines, Kind::User) => false,

@@ -137,7 +137,13 @@ fn principals_and_a_false_condition_fail_as_no_rule() {
 
 #[test]
 fn a_machine_owns_nothing_unless_the_rule_says_machine() {
-    let answer = |kinds: &str| ask(&with_rules(&format!("[ {{ id: a, owner: {{ path: owner }}{kinds} }} ]")), &machine(), "GET /users/client-2");
+    let answer = |kinds: &str| {
+        ask(
+            &with_rules(&format!("[ {{ id: a, owner: {{ path: owner }}{kinds} }} ]")),
+            &machine(),
+            "GET /users/client-2",
+        )
+    };
     assert_eq!(answer(""), "not_owner");
     assert_eq!(answer(", principals: [user]"), "not_owner");
     assert_eq!(answer(", principals: [machine]"), "allow r/a");
@@ -156,7 +162,12 @@ fn an_owner_may_stand_in_the_path_the_query_a_header_the_host_or_the_body() {
     assert_eq!(get().host("u-1.example.com").of(&route("host: 0"), &me).0, "allow r/a");
     assert_eq!(get().host("a.u-1.example.com:8443").of(&route("host: 1"), &me).0, "allow r/a");
     assert_eq!(get().body(json!({"a": {"owner": "u-1"}})).of(&route("body: /a/owner"), &me).0, "allow r/a");
-    for (owner, line) in [("query: o", "GET /users/u-1"), ("query: o", "GET /users/x?O=u-1"), ("header: X-Owner", "GET /users/x"), ("host: 5", "GET /users/x")] {
+    for (owner, line) in [
+        ("query: o", "GET /users/u-1"),
+        ("query: o", "GET /users/x?O=u-1"),
+        ("header: X-Owner", "GET /users/x"),
+        ("host: 5", "GET /users/x"),
+    ] {
         assert_eq!(ask(&route(owner), &me, line), "not_owner", "{owner}");
     }
 }
@@ -164,7 +175,9 @@ fn an_owner_may_stand_in_the_path_the_query_a_header_the_host_or_the_body() {
 #[test]
 fn empty_is_absent_and_absent_never_equals_anything() {
     let set = with_rules("[ { id: a, methods: [GET], owner: { query: o, equals: 'custom:tenant' } } ]");
-    for claims in [json!({}), json!({"custom:tenant": ""}), json!({"custom:tenant": null}), json!({"custom:tenant": ["t"]})] {
+    for claims in
+        [json!({}), json!({"custom:tenant": ""}), json!({"custom:tenant": null}), json!({"custom:tenant": ["t"]})]
+    {
         for line in ["GET /users/x", "GET /users/x?o=", "GET /users/x?o", "GET /users/x?o=t", "GET /users/x?o=null"] {
             assert_eq!(ask(&set, &user_with(&claims), line), "not_owner", "{claims} {line}");
         }
@@ -207,7 +220,11 @@ fn an_owner_that_stands_twice_is_refused_and_not_picked() {
     for line in ["GET /users/x?o=u-1&o=u-2", "GET /users/x?o=u-1&%6F=u-1", "GET /users/x?o=%FF"] {
         assert_eq!(ask(&set, &user("u-1", &["admin"]), line), "attribute_malformed", "{line}");
     }
-    assert_eq!(ask(&set, &user("u-1", &["admin"]), "PUT /users/x?o=u-1&o=u-2"), "allow r/b", "no rule for PUT needs it");
+    assert_eq!(
+        ask(&set, &user("u-1", &["admin"]), "PUT /users/x?o=u-1&o=u-2"),
+        "allow r/b",
+        "no rule for PUT needs it"
+    );
 
     let set = with_rules("[ { id: a, methods: [GET], owner: { header: X-Owner } } ]");
     let twice = Ask::new("GET /users/x").header("x-owner", b"u-1").header("x-owner", b"u-1");
@@ -238,7 +255,9 @@ fn a_condition_that_is_false_without_the_body_spares_it() {
 
 #[test]
 fn an_allow_that_needs_no_body_waits_for_a_deny_that_does() {
-    let set = lenient_rules("[ { id: yes, roles: [user] }, { id: no, effect: deny, methods: [PUT], owner: { body: /victim } } ]");
+    let set = lenient_rules(
+        "[ { id: yes, roles: [user] }, { id: no, effect: deny, methods: [PUT], owner: { body: /victim } } ]",
+    );
     let put = || Ask::new("PUT /users/x");
     let me = user("u-1", &["user"]);
     assert_eq!(put().of(&set, &me).0, "needs_body");
