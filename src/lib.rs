@@ -21,3 +21,4 @@ pub mod identity;
 pub mod policy;
 pub mod request;
 pub mod token;
+pub mod units;

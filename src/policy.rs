@@ -2,5 +2,116 @@
 //!
 //! Compiles policy files into one rule table and decides queries on it. Deny by default; an evaluation error is never a silent `false`.
 //! Knows no pingora, no clock, no file system: files arrive as text, `now` as an argument.
+//! Native rules and Cerbos policies are two ways to write the rows of that table; there is one evaluator.
 
+mod attribute;
+mod cerbos;
+mod codes;
+mod compile;
 pub mod condition;
+mod decision;
+mod lint;
+mod matrix;
+mod observe;
+mod read;
+mod route;
+mod rule;
+
+pub use compile::World;
+pub use decision::{Body, Decision, DenyReason, Query, RuleId};
+pub use matrix::{Sample, render as render_matrix};
+pub use observe::Findings;
+pub use route::{
+    HeaderEdits, HostPattern, HostPatternError, MethodError, Methods, OnDeny, PathPattern, PatternError, Route,
+    RouteFault, RouteMatch, TimeoutOverrides,
+};
+
+use crate::{diagnostic::Report, request::RequestView, yaml::SourceFile};
+use route::RouteTable;
+use rule::{Asked, Guard, Malformed, Row, Verdict};
+
+/// All policies of one generation. Never changes.
+#[derive(Debug)]
+pub struct PolicySet {
+    routes: Vec<Route>,
+    table: RouteTable,
+}
+
+impl PolicySet {
+    /// Compiles files: all of them or none. The report holds every problem of every file, and the warnings.
+    pub fn compile(files: &[SourceFile], world: &World<'_>) -> (Option<Self>, Report) {
+        compile::compile(files, world)
+    }
+
+    /// The routes, in the order of the files.
+    pub fn routes(&self) -> &[Route] {
+        &self.routes
+    }
+
+    /// Finds the route that takes a request: by host, then path, then method.
+    ///
+    /// # Errors
+    /// No route has the path, or none of those that have it takes the method.
+    pub fn route<'a>(&'a self, view: &RequestView<'a>) -> Result<RouteMatch<'a>, RouteFault<'a>> {
+        let taken = self.table.find(view.host.name(), view.path.as_str()).ok_or(RouteFault::NoRoute)?;
+        let route = taken.by(view.method).and_then(|place| self.routes.get(place));
+        let route = route.ok_or_else(|| RouteFault::MethodNotAllowed { allow: taken.allow() })?;
+        Ok(RouteMatch::new(route, view.path))
+    }
+
+    /// Decides a query. What names the outcome in the audit line is left in `seen`, for refusals too.
+    pub fn decide(&self, query: Query<'_>, seen: &mut Findings) -> Decision {
+        let route = query.matched.route;
+        seen.route = Some(route.id.clone());
+        let asked = match Asked::new(&query) {
+            Ok(asked) => asked,
+            Err(Malformed) => return Decision::AttributeMalformed,
+        };
+        let may_deny = match route.rules.guard(&asked) {
+            Guard::Passed => false,
+            Guard::Unread => true,
+            Guard::Denied(reason, row) => {
+                seen.note(route, Some(row), Some(reason));
+                return Decision::Deny(reason);
+            }
+        };
+        let table = route.resource.as_ref().map_or(&route.rules, |resource| &*resource.policy);
+        match table.grant(&asked) {
+            // SECURITY: held by `an_allow_that_needs_no_body_waits_for_a_deny_that_does`.
+            Verdict::Allow(_) if may_deny => Decision::NeedsBody,
+            Verdict::Allow(row) => {
+                seen.note(route, Some(row), None);
+                Decision::Allow(row.id.clone())
+            }
+            Verdict::Deny(reason, row) => {
+                seen.note(route, row, Some(reason));
+                Decision::Deny(reason)
+            }
+            Verdict::NeedsBody => Decision::NeedsBody,
+        }
+    }
+}
+
+impl Findings {
+    /// Names the rule that settled the matter, and where the owner stood if it took part.
+    fn note(&mut self, route: &Route, row: Option<&Row>, denied: Option<DenyReason>) {
+        let settles = match denied {
+            None | Some(DenyReason::ExplicitDeny | DenyReason::EvaluationError) => true,
+            Some(
+                DenyReason::NotOwner | DenyReason::InsufficientScope | DenyReason::MissingRole | DenyReason::NoRule,
+            ) => false,
+        };
+        self.rule = row.filter(|_| settles).map(|row| row.id.clone());
+        let compared = row.and_then(|row| row.owner.as_ref()).map(|owner| owner.source.word());
+        self.owner_source = match (denied, &route.resource) {
+            (_, Some(resource)) => resource.owner_source(),
+            (None | Some(DenyReason::NotOwner), None) => compared,
+            (Some(_), None) => None,
+        };
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;

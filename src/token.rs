@@ -1,17 +1,30 @@
 //! Is this token genuine?
 //!
-//! `Verifier::verify` makes the checks in a written order and is the only maker of [`Claims`]. `jsonwebtoken` checks the
+//! [`Verifier::verify`] makes the checks in a written order and is the only maker of [`Claims`]. `jsonwebtoken` checks the
 //! signature and nothing else: its own claim checks read the wall clock and pass tokens whose `iss` or `aud` is absent.
 //! Reads no clock, fetches nothing: keys and `now` are arguments.
 
+mod cache;
 mod claims;
 mod error;
+mod header;
 mod issuer;
+mod json;
+mod keys;
 mod provider;
 mod raw;
+mod verify;
 
+#[cfg(test)]
+pub(crate) mod testing;
+
+pub use cache::TokenCache;
 pub use claims::Claims;
 pub use error::TokenError;
+pub use header::signature_algorithm;
 pub use issuer::{Issuer, UserPoolId, UserPoolIdError};
+pub use jsonwebtoken::Algorithm;
+pub use keys::{KeyRing, KeySet, KeySetError, SkipReason, SkippedKey};
 pub use provider::{Clients, Dialect, Provider, ProviderId, TokenUse, TokenUses};
 pub use raw::RawToken;
+pub use verify::{Accepts, Verifier};

@@ -1,8 +1,11 @@
 //! The one credential of a request, if there is one.
 
-use http::HeaderName;
+use http::{HeaderName, header};
 
-use crate::token::RawToken;
+use crate::{
+    request::Headers,
+    token::{RawToken, TokenError},
+};
 
 /// Where a token may stand in a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,9 +27,102 @@ pub enum Credential<'a> {
     Presented {
         /// The token, not verified.
         token: RawToken<'a>,
-        /// Where it stood.
+        /// Where it stood. Where the same token stands in several places, one that is no cookie, if there is such.
         source: &'a CredentialSource,
     },
     /// Two that differ, or one place used twice. Never resolved by picking one.
     Conflicting,
 }
+
+impl<'a> Credential<'a> {
+    /// Looks at all `sources`; tokens may have `max` bytes.
+    ///
+    /// # Errors
+    /// [`TokenError::Malformed`] where the one credential has not the shape of a token.
+    pub fn find(headers: Headers<'a>, sources: &'a [CredentialSource], max: usize) -> Result<Self, TokenError> {
+        let mut found: Option<(&'a [u8], &'a CredentialSource)> = None;
+        for source in sources {
+            let value = match source.look(headers) {
+                Found::Nothing => continue,
+                Found::Once(value) => value,
+                Found::Twice => return Ok(Self::Conflicting),
+            };
+            found = match found {
+                // SECURITY: another reader may pick the other: `two_credentials_that_differ_conflict`.
+                Some((earlier, _)) if earlier != value => return Ok(Self::Conflicting),
+                Some((_, earlier)) if !earlier.is_cookie() => found,
+                Some(_) | None => Some((value, source)),
+            };
+        }
+        match found {
+            None => Ok(Self::Absent),
+            Some((value, source)) => Ok(Self::Presented { token: RawToken::parse(value, max)?, source }),
+        }
+    }
+}
+
+/// What stands in one place.
+enum Found<'a> {
+    Nothing,
+    Once(&'a [u8]),
+    Twice,
+}
+
+impl<'a> Found<'a> {
+    fn only(mut values: impl Iterator<Item = &'a [u8]>) -> Self {
+        match (values.next(), values.next()) {
+            (None, _) => Self::Nothing,
+            (Some(value), None) => Self::Once(value),
+            (Some(_), Some(_)) => Self::Twice,
+        }
+    }
+}
+
+impl CredentialSource {
+    /// Is it a place that browsers fill on their own?
+    pub(super) fn is_cookie(&self) -> bool {
+        matches!(self, Self::Cookie(_))
+    }
+
+    fn look<'a>(&self, headers: Headers<'a>) -> Found<'a> {
+        let fields = |name: &HeaderName| headers.all(name).map(http::HeaderValue::as_bytes);
+        match self {
+            Self::Bearer => match Found::only(fields(&header::AUTHORIZATION)) {
+                Found::Once(value) => bearer(value).map_or(Found::Nothing, Found::Once),
+                other @ (Found::Nothing | Found::Twice) => other,
+            },
+            Self::Cookie(name) => {
+                Found::only(fields(&header::COOKIE).flat_map(|field| cookies(field, name.as_bytes())))
+            }
+            Self::Header(name) => Found::only(fields(name)),
+        }
+    }
+}
+
+/// The credentials of an `Authorization` field of scheme `Bearer`; `None` for any other scheme.
+fn bearer(value: &[u8]) -> Option<&[u8]> {
+    let end = value.iter().position(|byte| !is_token_character(*byte)).unwrap_or(value.len());
+    let (scheme, rest) = value.split_at_checked(end)?;
+    if !scheme.eq_ignore_ascii_case(b"bearer") {
+        return None;
+    }
+    // Without its space the whole value is taken, which has not the shape of a token.
+    Some(rest.strip_prefix(b" ").unwrap_or(value))
+}
+
+/// May the byte stand in the name of an authentication scheme (`tchar`, RFC 9110 section 5.6.2)?
+fn is_token_character(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+/// The values of the cookies of that name in one `Cookie` field (RFC 6265 section 5.4), case-sensitive.
+fn cookies<'a>(field: &'a [u8], name: &[u8]) -> impl Iterator<Item = &'a [u8]> {
+    field.split(|byte| *byte == b';').filter_map(move |pair| {
+        let end = pair.iter().position(|byte| *byte == b'=')?;
+        let (found, value) = pair.split_at_checked(end)?;
+        (found.trim_ascii() == name).then(|| value.strip_prefix(b"=").unwrap_or(value).trim_ascii())
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::token::{Claims, ProviderId};
+use crate::token::{Claims, Provider, ProviderId};
 
 /// What kind of principal asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,12 +34,21 @@ pub const RESERVED_ROLES: [&str; 3] = ["authenticated", "anonymous", "anyone"];
 /// A principal whose token verified. Two of them are the same when provider and id are.
 #[derive(Debug)]
 pub struct Verified {
-    pub(super) provider: ProviderId,
-    pub(super) roles: Vec<Box<str>>,
-    pub(super) claims: Claims,
+    provider: ProviderId,
+    roles: Vec<Box<str>>,
+    claims: Claims,
 }
 
 impl Verified {
+    /// The principal that the claims name, at the provider that made them.
+    pub(super) fn of(claims: Claims, provider: &Provider) -> Self {
+        let groups = claims.groups().iter().filter(|group| !is_reserved(group));
+        let roles = groups.map(|group| format!("{}{group}", provider.role_prefix).into_boxed_str());
+        // SECURITY: only the gateway says who is `authenticated`: `a_group_cannot_take_a_reserved_name`.
+        let roles = roles.filter(|role| !is_reserved(role)).collect();
+        Self { provider: provider.id.clone(), roles, claims }
+    }
+
     /// The provider that vouches for it.
     pub fn provider(&self) -> &ProviderId {
         &self.provider
@@ -62,18 +71,12 @@ impl Verified {
 
     /// One claim by name. `email` is absent unless `email_verified` is true.
     pub fn claim(&self, name: &str) -> Option<&Value> {
-        let all = self.claims.all();
-        // SECURITY: an address that nobody confirmed is what the user typed: `an_unverified_email_is_no_email`.
-        if name == "email" && !is_true(all.get("email_verified")) {
-            return None;
-        }
-        all.get(name)
+        self.claims.get(name)
     }
 }
 
-/// `true`, or the string that some emulators and user pool attributes carry instead.
-fn is_true(value: Option<&Value>) -> bool {
-    value.is_some_and(|value| value.as_bool() == Some(true) || value.as_str() == Some("true"))
+fn is_reserved(role: &str) -> bool {
+    RESERVED_ROLES.contains(&role)
 }
 
 /// Who is asking. Made only in this module's parent.
@@ -108,5 +111,28 @@ impl Principal {
             Self::Anonymous => None,
             Self::User(verified) | Self::Machine(verified) => Some(verified),
         }
+    }
+
+    /// Its id at its provider, unless anonymous.
+    pub fn id(&self) -> Option<&str> {
+        self.verified().map(|verified| verified.id())
+    }
+
+    /// One claim by name. `email` is absent unless `email_verified` is true.
+    pub fn claim(&self, name: &str) -> Option<&Value> {
+        self.verified()?.claim(name)
+    }
+}
+
+#[cfg(test)]
+impl Principal {
+    /// The principal of a token with these claims, minted and verified, for the tests of rooms that cannot make one.
+    pub(crate) fn of_claims(payload: &Value) -> Self {
+        use crate::token::testing::{SECOND, mint_second, providers, token_of, verify};
+        let second = payload.get("iss").and_then(Value::as_str) == Some(SECOND);
+        let token = if second { mint_second(payload) } else { token_of(payload) };
+        let claims = verify(&token).unwrap();
+        let place = claims.provider();
+        Self::of(Arc::new(Verified::of(claims, &providers()[place])))
     }
 }

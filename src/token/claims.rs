@@ -37,7 +37,7 @@ impl Claims {
         &self.id
     }
 
-    /// `username`, or `cognito:username`.
+    /// `username`, or `cognito:username`; for a provider that is not Cognito, `username` or `preferred_username`.
     pub fn username(&self) -> Option<&str> {
         self.username.as_deref()
     }
@@ -67,7 +67,12 @@ impl Claims {
         self.expires
     }
 
-    /// Every claim, as JSON.
+    /// One claim by name. `email` is absent unless `email_verified` is true.
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        self.all.get(name)
+    }
+
+    /// Every claim, as JSON, but for an `email` that nobody confirmed.
     pub fn all(&self) -> &Map<String, Value> {
         &self.all
     }

@@ -1,0 +1,13 @@
+//! Cerbos resource policies, unmodified, as rows of the rule table.
+//!
+//! What the language can say and this version does not decide with is a compile error with its place: a part that was
+//! skipped would be a decision that Cerbos does not make. Files are read as Cerbos reads them, in camelCase or snake_case.
+
+mod document;
+mod glob;
+
+pub(crate) use document::{ResourcePolicy, read_policy};
+pub(crate) use glob::ActionPattern;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,191 @@
+//! Names of actions with wildcards, as Cerbos writes them: parts are separated by `:`.
+//!
+//! `*` and `?` stay within a part, `**` does not, a lone `*` is everything. `[abc]`, `[!a-c]`, `{p,q}` and `\` as in shells.
+
+/// The name of an action in a rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ActionPattern {
+    /// Every action.
+    Any,
+    /// This one.
+    Literal(Box<str>),
+    /// All that fit.
+    Glob(Vec<Token>),
+}
+
+/// One piece of a glob.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Token {
+    Letter(char),
+    /// `?`: one letter that is not the separator.
+    One,
+    /// `*`: any letters but the separator.
+    Within,
+    /// `**`: any letters.
+    Across,
+    /// `[..]`: one letter out of these ranges, or, negated, one that is in none of them.
+    Class {
+        negated: bool,
+        ranges: Vec<(char, char)>,
+    },
+    /// `{..}`: one of these.
+    Either(Vec<Vec<Token>>),
+}
+
+const SEPARATOR: char = ':';
+/// Letters of the longest pattern.
+const MAX_LETTERS: usize = 256;
+
+impl ActionPattern {
+    /// Reads a pattern; `None` when brackets do not match or it is too long.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        if text == "*" {
+            return Some(Self::Any);
+        }
+        if !text.contains(['*', '?', '[', ']', '{', '}', '\\']) {
+            return Some(Self::Literal(text.into()));
+        }
+        let letters: Vec<char> = text.chars().collect();
+        if letters.len() > MAX_LETTERS {
+            return None;
+        }
+        let mut rest = letters.as_slice();
+        let tokens = sequence(&mut rest, false)?;
+        rest.is_empty().then_some(Self::Glob(tokens))
+    }
+
+    /// Does that action have such a name?
+    pub(crate) fn matches(&self, action: &str) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Literal(name) => **name == *action,
+            Self::Glob(tokens) => fits(tokens, &[], action),
+        }
+    }
+}
+
+/// Tokens up to the end, or within braces up to `,` or `}`, which stays.
+fn sequence(rest: &mut &[char], braced: bool) -> Option<Vec<Token>> {
+    let mut tokens = Vec::new();
+    while let Some((first, after)) = rest.split_first() {
+        if braced && matches!(first, ',' | '}') {
+            break;
+        }
+        *rest = after;
+        tokens.push(match first {
+            '?' => Token::One,
+            '*' if rest.first() == Some(&'*') => {
+                *rest = rest.get(1..)?;
+                Token::Across
+            }
+            '*' => Token::Within,
+            '[' => class(rest)?,
+            '{' if !braced => alternatives(rest)?,
+            '{' | '}' | ']' => return None,
+            '\\' => Token::Letter(take(rest)?),
+            letter => Token::Letter(*letter),
+        });
+    }
+    Some(tokens)
+}
+
+fn take(rest: &mut &[char]) -> Option<char> {
+    let (first, after) = rest.split_first()?;
+    *rest = after;
+    Some(*first)
+}
+
+fn class(rest: &mut &[char]) -> Option<Token> {
+    let negated = rest.first() == Some(&'!');
+    if negated {
+        take(rest)?;
+    }
+    let mut ranges = Vec::new();
+    loop {
+        let low = match take(rest)? {
+            ']' if ranges.is_empty() => return None,
+            ']' => return Some(Token::Class { negated, ranges }),
+            '\\' => take(rest)?,
+            letter => letter,
+        };
+        let is_range = rest.first() == Some(&'-') && rest.get(1).is_some_and(|high| *high != ']');
+        let high = if is_range { take(rest).and_then(|_| take(rest))? } else { low };
+        ranges.push((low, high));
+    }
+}
+
+fn alternatives(rest: &mut &[char]) -> Option<Token> {
+    let mut all = Vec::new();
+    loop {
+        all.push(sequence(rest, true)?);
+        match take(rest)? {
+            ',' => {}
+            _ => return Some(Token::Either(all)),
+        }
+    }
+}
+
+/// Does `text` fit `tokens` and then `after`? Patterns are configuration, and short.
+fn fits(tokens: &[Token], after: &[Token], text: &str) -> bool {
+    let Some((first, rest)) = tokens.split_first() else {
+        return if after.is_empty() { text.is_empty() } else { fits(after, &[], text) };
+    };
+    let mut letters = text.chars();
+    let letter = letters.next();
+    let next = letters.as_str();
+    match first {
+        Token::Letter(wanted) => letter == Some(*wanted) && fits(rest, after, next),
+        Token::One => letter.is_some_and(|letter| letter != SEPARATOR) && fits(rest, after, next),
+        Token::Class { negated, ranges } => {
+            let within = |letter| ranges.iter().any(|(low, high)| (*low..=*high).contains(&letter));
+            letter.is_some_and(|letter| within(letter) != *negated) && fits(rest, after, next)
+        }
+        Token::Within => {
+            fits(rest, after, text) || letter.is_some_and(|letter| letter != SEPARATOR) && fits(tokens, after, next)
+        }
+        Token::Across => fits(rest, after, text) || letter.is_some() && fits(tokens, after, next),
+        Token::Either(all) => {
+            let then: Vec<Token> = rest.iter().chain(after).cloned().collect();
+            all.iter().any(|one| fits(one, &then, text))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn globs_match_as_the_real_cerbos_matches_them() {
+        let table: &[(&str, &[&str], &[&str])] = &[
+            ("*", &["a", "a:b", ""], &[]),
+            ("read", &["read"], &["Read", "reads", "rea"]),
+            ("x*", &["x", "xy"], &["x:1", "yx"]),
+            ("ns:*", &["ns:a", "ns:"], &["ns:a:b", "ns"]),
+            ("ns:**", &["ns:a", "ns:a:b"], &["other:a"]),
+            ("{p,q}*", &["p", "qx"], &["r", "p:x"]),
+            ("{m,n}", &["m", "n"], &["mn", ""]),
+            ("v?ew2", &["view2"], &["vew2", "v:ew2"]),
+            ("[ab]c", &["ac", "bc"], &["cc", "c"]),
+            ("[!a-c]x", &["dx"], &["ax", "bx"]),
+            ("a\\*b", &["a*b"], &["axb"]),
+            ("*:read", &["album:read"], &["a:b:read", "read"]),
+        ];
+        for (text, matching, others) in table {
+            let pattern = ActionPattern::parse(text).unwrap();
+            for action in *matching {
+                assert!(pattern.matches(action), "{text} should match {action}");
+            }
+            for action in *others {
+                assert!(!pattern.matches(action), "{text} should not match {action}");
+            }
+        }
+    }
+
+    #[test]
+    fn brackets_that_do_not_match_are_refused() {
+        for text in ["[a", "a]", "{a", "a}", "[]", "a\\", "{a,{b,c}}"] {
+            assert_eq!(ActionPattern::parse(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! Tokens that verified, so that the next request with the same token costs no signature.
+//!
+//! Keyed by the whole token, compared byte for byte: two tokens never meet. Bounded, and it forgets only by being full: a cache
+//! belongs to one generation of keys and settings, and whoever changes either makes a new, empty one. What depends on the
+//! request (`now`, what the route takes) is not cached and is checked on each hit by [`Verifier::recheck`](super::Verifier::recheck).
+//! Holds live tokens in memory; refused tokens are never kept.
+
+use std::fmt;
+
+use quick_cache::{Weighter, sync::Cache};
+
+use super::RawToken;
+
+/// Token bytes that one entry stands for; longer tokens take the room of several.
+const BYTES_PER_ENTRY: usize = 2048;
+
+/// A bounded map from verified tokens to what they proved.
+pub struct TokenCache<V: Clone>(Option<Cache<Box<str>, V, ByLength>>);
+
+impl<V: Clone> TokenCache<V> {
+    /// A cache of about `entries` tokens of common size (up to 2 KiB); larger ones count as several. 0 keeps nothing.
+    pub fn new(entries: usize) -> Self {
+        Self((entries > 0).then(|| Cache::with_weighter(entries, entries as u64, ByLength)))
+    }
+
+    /// What is known of that token. The caller must recheck it against the clock and the route.
+    pub fn get(&self, token: &RawToken<'_>) -> Option<V> {
+        self.0.as_ref()?.get(token.as_str())
+    }
+
+    /// Remembers a token that verified.
+    pub fn insert(&self, token: &RawToken<'_>, value: V) {
+        if let Some(cache) = &self.0 {
+            cache.insert(token.as_str().into(), value);
+        }
+    }
+
+    /// How many tokens it holds.
+    pub fn len(&self) -> usize {
+        self.0.as_ref().map_or(0, Cache::len)
+    }
+
+    /// Does it hold none?
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl<V: Clone> fmt::Debug for TokenCache<V> {
+    /// Says nothing of the tokens.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenCache").field("len", &self.len()).finish_non_exhaustive()
+    }
+}
+
+#[derive(Clone)]
+struct ByLength;
+
+impl<V> Weighter<Box<str>, V> for ByLength {
+    fn weight(&self, token: &Box<str>, _: &V) -> u64 {
+        token.len().div_ceil(BYTES_PER_ENTRY) as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn raw(text: &str) -> RawToken<'_> {
+        RawToken::parse(text.as_bytes(), 100_000).unwrap()
+    }
+
+    #[test]
+    fn a_token_is_found_by_all_of_its_bytes_only() {
+        let cache = TokenCache::new(100);
+        cache.insert(&raw("e30.e30.AAAA"), 1);
+        assert_eq!(cache.get(&raw("e30.e30.AAAA")), Some(1));
+        for other in
+            ["e30.e30.AAAE", "e30.e30.AAAAAAAA", "e30.e30.AAA", "e3AA.e30.AAAA", "e30.e3AA.AAAA", "e30.AAAA.e30"]
+        {
+            assert_eq!(cache.get(&raw(other)), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_hundred_thousand_tokens_are_never_mixed_up() {
+        let cache = TokenCache::new(200_000);
+        let token = |n: u32| format!("e30.e30.AAAA{n:08}");
+        for n in 0..100_000 {
+            cache.insert(&raw(&token(n)), n);
+        }
+        for n in 0..200_000 {
+            let found = cache.get(&raw(&token(n)));
+            assert!(found.is_none_or(|found| found == n && n < 100_000), "{n}: {found:?}");
+        }
+        assert!(cache.len() > 90_000, "{}", cache.len());
+    }
+
+    #[test]
+    fn a_flood_of_tokens_does_not_grow_the_cache() {
+        let cache = TokenCache::new(64);
+        for n in 0..10_000 {
+            cache.insert(&raw(&format!("e30.e30.AAAA{n:08}")), n);
+        }
+        assert!((1..=64).contains(&cache.len()), "{}", cache.len());
+    }
+
+    #[test]
+    fn large_tokens_take_the_room_of_several() {
+        let cache = TokenCache::new(64);
+        for n in 0..64 {
+            cache.insert(&raw(&format!("e30.{}.AAAA{n:08}", "AAAA".repeat(2000))), n);
+        }
+        assert!((1..=16).contains(&cache.len()), "{}", cache.len());
+    }
+
+    #[test]
+    fn a_cache_of_no_entries_keeps_nothing() {
+        let cache = TokenCache::new(0);
+        cache.insert(&raw("e30.e30.AAAA"), 1);
+        assert_eq!((cache.get(&raw("e30.e30.AAAA")), cache.is_empty()), (None, true));
+    }
+
+    #[test]
+    fn debug_shows_no_token() {
+        let cache = TokenCache::new(8);
+        cache.insert(&raw("e30.e30.AAAA"), 1);
+        assert_eq!(format!("{cache:?}"), "TokenCache { len: 1, .. }");
+    }
+}
