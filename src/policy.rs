@@ -26,8 +26,6 @@ pub use route::{
     RouteFault, RouteMatch, TimeoutOverrides,
 };
 
-use std::sync::Arc;
-
 use crate::{diagnostic::Report, request::RequestView, yaml::SourceFile};
 use route::RouteTable;
 use rule::{Asked, Guard, Malformed, Row, Verdict};
@@ -35,7 +33,7 @@ use rule::{Asked, Guard, Malformed, Row, Verdict};
 /// All policies of one generation. Never changes.
 #[derive(Debug)]
 pub struct PolicySet {
-    routes: Vec<Arc<Route>>,
+    routes: Vec<Route>,
     table: RouteTable,
 }
 
@@ -46,7 +44,7 @@ impl PolicySet {
     }
 
     /// The routes, in the order of the files.
-    pub fn routes(&self) -> &[Arc<Route>] {
+    pub fn routes(&self) -> &[Route] {
         &self.routes
     }
 
@@ -69,22 +67,27 @@ impl PolicySet {
             Ok(asked) => asked,
             Err(Malformed) => return Decision::AttributeMalformed,
         };
-        let guard = route.rules.guard(&asked);
-        if let Guard::Denied(reason, row) = guard {
-            seen.note(route, Some(row), Some(reason));
-            return Decision::Deny(reason);
-        }
+        let may_deny = match route.rules.guard(&asked) {
+            Guard::Passed => false,
+            Guard::Unread => true,
+            Guard::Denied(reason, row) => {
+                seen.note(route, Some(row), Some(reason));
+                return Decision::Deny(reason);
+            }
+        };
         let table = route.resource.as_ref().map_or(&route.rules, |resource| &*resource.policy);
-        match (table.grant(&asked), guard) {
-            (Verdict::Allow(row), Guard::Passed) => {
+        match table.grant(&asked) {
+            // SECURITY: held by `an_allow_that_needs_no_body_waits_for_a_deny_that_does`.
+            Verdict::Allow(_) if may_deny => Decision::NeedsBody,
+            Verdict::Allow(row) => {
                 seen.note(route, Some(row), None);
                 Decision::Allow(row.id.clone())
             }
-            (Verdict::Deny(reason, row), _) => {
+            Verdict::Deny(reason, row) => {
                 seen.note(route, row, Some(reason));
                 Decision::Deny(reason)
             }
-            (Verdict::NeedsBody, _) | (Verdict::Allow(_), Guard::Unread | Guard::Denied(..)) => Decision::NeedsBody,
+            Verdict::NeedsBody => Decision::NeedsBody,
         }
     }
 }

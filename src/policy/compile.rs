@@ -114,21 +114,23 @@ fn link(drafts: Vec<Draft<'_>>, policies: Vec<ResourcePolicy<'_>>) -> PolicySet 
     let policies = by_kind(policies);
     let mut set = PolicySet { routes: Vec::new(), table: RouteTable::default() };
     let mut ids: HashMap<Arc<str>, &str> = HashMap::new();
+    let mut placed: Vec<Arc<str>> = Vec::new();
     for draft in drafts {
         if let Some(file) = ids.insert(Arc::clone(&draft.id), draft.at.source().file()) {
             let message = format!("there is a route `{}` already", draft.id);
             draft.id_at.error_with_help(codes::DUPLICATE, message, format!("the other one is in {file}"));
         }
-        let place = set.routes.len();
+        placed.push(Arc::clone(&draft.id));
+        let place = placed.len() - 1;
         if let Err(Overlap { with, method }) = set.table.insert(&draft.hosts, &draft.path, &draft.methods, place) {
-            let other = set.routes.get(with).map_or("", |route: &Arc<Route>| &route.id);
+            let other = placed.get(with).map_or("", |id| id);
             draft.at.error_with_help(
                 codes::OVERLAP,
                 format!("the routes `{}` and `{other}` both take {method} `{}`", draft.id, draft.path),
                 "give them different methods, hosts or paths, or make them one route",
             );
         }
-        set.routes.extend(finish(draft, &policies).map(Arc::new));
+        set.routes.extend(finish(draft, &policies));
     }
     set
 }

@@ -189,19 +189,23 @@ impl RuleReader<'_> {
         if let Some(script) = map.take("script") {
             script.error(codes::CERBOS, "scripts in conditions are no part of the language any more");
         }
-        let tree = map.require("match").and_then(|at| self.tree(&at));
+        let tree = map.require("match").and_then(|at| self.tree(&at, ConditionTree::DEPTH));
         map.finish();
         tree
     }
 
-    fn tree(&self, at: &Cursor<'_>) -> Option<ConditionTree> {
+    fn tree(&self, at: &Cursor<'_>, depth: usize) -> Option<ConditionTree> {
+        let Some(depth) = depth.checked_sub(1) else {
+            at.error(codes::CERBOS, format!("conditions nest more than {} deep", ConditionTree::DEPTH));
+            return None;
+        };
         let mut map = at.map()?;
         let expr = map.take("expr");
         let branches = ["all", "any", "none"].map(|word| map.take(word).map(|at| (word, at)));
         let mut branches = branches.into_iter().flatten();
         let tree = match (expr, branches.next(), branches.next()) {
             (Some(expr), None, None) => read_condition(&expr, &self.environment).map(ConditionTree::Expression),
-            (None, Some((word, at)), None) => self.branches(&at).map(|all| match word {
+            (None, Some((word, at)), None) => self.branches(&at, depth).map(|all| match word {
                 "all" => ConditionTree::All(all),
                 "any" => ConditionTree::Any(all),
                 _ => ConditionTree::None(all),
@@ -219,9 +223,9 @@ impl RuleReader<'_> {
         tree
     }
 
-    fn branches(&self, at: &Cursor<'_>) -> Option<Vec<ConditionTree>> {
+    fn branches(&self, at: &Cursor<'_>, depth: usize) -> Option<Vec<ConditionTree>> {
         let mut map = at.map()?;
-        let all = map.require("of").and_then(|of| of.each(|each| self.tree(each)));
+        let all = map.require("of").and_then(|of| of.each(|each| self.tree(each, depth)));
         map.finish();
         all
     }

@@ -74,7 +74,7 @@ impl RouteReader<'_> {
     pub(crate) fn read<'a>(&self, at: &Cursor<'a>) -> Option<Draft<'a>> {
         let mut map = at.map()?;
         let id_at = map.require("id");
-        let id = id_at.as_ref().and_then(read_id);
+        let id = id_at.as_ref().and_then(read_route_id);
         let path = map.require("path").and_then(|path| read_pattern(&path));
         let hosts = map.take("hosts").map(|hosts| hosts.each(|host| host.parse(codes::HOST)).unwrap_or_default());
         let keys = self.keys(&mut map, path.as_ref());
@@ -199,6 +199,16 @@ pub(crate) fn read_upstream(at: &Cursor<'_>, world: &World<'_>) -> Option<usize>
     place
 }
 
+/// Metrics call a request without a route `none`.
+fn read_route_id<'a>(at: &Cursor<'a>) -> Option<&'a str> {
+    let id = read_id(at)?;
+    if id == "none" {
+        at.error(codes::ID, "`none` is what metrics call a request without a route");
+        return None;
+    }
+    Some(id)
+}
+
 fn read_pattern(at: &Cursor<'_>) -> Option<PathPattern> {
     let error = match PathPattern::from_str(at.text()?) {
         Ok(pattern) => return Some(pattern),
@@ -240,7 +250,7 @@ fn read_resource<'a>(at: &Cursor<'a>, sources: Sources<'_>) -> Option<ResourceDr
     let kind = kind_at.as_ref().and_then(Cursor::text);
     let read = |at: &Cursor<'_>| {
         let mut map = at.map()?;
-        let source = read_source(&mut map, sources);
+        let source = read_source(&mut map, "the resource takes", sources);
         map.finish();
         source
     };
@@ -252,6 +262,7 @@ fn read_resource<'a>(at: &Cursor<'a>, sources: Sources<'_>) -> Option<ResourceDr
     Some(ResourceDraft { kind: kind?.into(), kind_at: kind_at?, id, attributes, actions: Vec::new() })
 }
 
+/// A list of uses.
 fn read_token_use(at: &Cursor<'_>) -> Option<TokenUses> {
     let uses = at.each(|each| read_word(each, &[("access", TokenUses::Access), ("id", TokenUses::Id)]))?;
     let all = |wanted| uses.iter().all(|each| *each == wanted);
