@@ -232,6 +232,18 @@ fn p009_p010_p011_with_several_upstreams_and_providers_a_route_says_which() {
 }
 
 #[test]
+fn an_owner_rule_needs_one_provider() {
+    let of = |providers: &str, known: &[&str]| {
+        let route = format!("- {{ id: a, path: '/{{o}}', {providers} rules: [ {{ id: x, owner: {{ path: o }} }} ] }}");
+        compile_for(&[file("r.yaml", &routes_file(&route))], known, &["app"]).0.is_some()
+    };
+    assert!(of("", &["main"]));
+    assert!(!of("", &["main", "partner"]));
+    assert!(!of("providers: [main, partner],", &["main", "partner"]));
+    assert!(of("providers: [main],", &["main", "partner"]));
+}
+
+#[test]
 fn defaults_name_the_upstream_of_their_own_file_only() {
     let with = |id: &str, defaults: &str| {
         file(
@@ -512,7 +524,7 @@ fn p017_p018_p020_words_prefixes_and_units_are_checked() {
 #[test]
 fn p019_unknown_names_in_conditions_are_compile_errors() {
     check(
-        "- { id: a, path: '/a/{user_id}', rules: [ { id: x, when: path.user == principal.id }, { id: y, when: principal.idd == 'a' }, { id: z, when: 'resource.kind == \"a\"' }, { id: w, when: '1 +' } ] }",
+        "- { id: a, path: '/a/{user_id}', rules: [ { id: x, when: path.user == principal.id }, { id: y, when: principal.idd == 'a' }, { id: z, when: 'resource.kind == \"a\"' }, { id: w, when: '1 +' }, { id: v, when: 'request.headers[\"x-token\"] == \"a\"' } ] }",
         &expect![[r#"
             error[P019]: the route has no capture `user`, at column 6 of the condition
               --> routes.yaml:3:58  (routes[0].rules[0].when)
@@ -527,7 +539,11 @@ fn p019_unknown_names_in_conditions_are_compile_errors() {
               help: give the route a `resource`
 
             error[P019]: the condition is not an expression: unexpected end, at column 4 of the condition
-              --> routes.yaml:3:182  (routes[0].rules[3].when)"#]],
+              --> routes.yaml:3:182  (routes[0].rules[3].when)
+
+            error[P019]: the header field `x-token` carries a credential, at column 17 of the condition
+              --> routes.yaml:3:206  (routes[0].rules[4].when)
+              help: conditions see the verified claims: `principal.claims`"#]],
     );
 }
 
@@ -642,4 +658,25 @@ fn a_key_of_a_route_may_be_left_out() {
     let route = &set.routes()[0];
     assert!(route.hosts.is_empty() && route.request_headers.is_empty() && route.response_headers.is_empty());
     assert!(route.strip_prefix.is_none() && route.providers.is_none() && route.body_bytes.is_none());
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig { cases: 48, failure_persistence: None, ..Default::default() })]
+
+    #[test]
+    fn no_file_makes_the_compiler_panic_and_a_report_with_errors_gives_no_policies(
+        which in 0_usize..3,
+        place in 0.0..1.0_f64,
+        length in 0_usize..12,
+        text in "[ -~\n]{0,6}",
+    ) {
+        let mut files = shipped();
+        let broken = &mut files[which].text;
+        let letters: Vec<char> = broken.chars().collect();
+        let start = (place * letters.len() as f64) as usize;
+        let end = (start + length).min(letters.len());
+        *broken = letters[..start].iter().collect::<String>() + &text + &letters[end..].iter().collect::<String>();
+        let (set, report) = compile(&files);
+        proptest::prop_assert_eq!(set.is_none(), report.has_errors());
+    }
 }

@@ -262,7 +262,6 @@ fn read_resource<'a>(at: &Cursor<'a>, sources: Sources<'_>) -> Option<ResourceDr
     Some(ResourceDraft { kind: kind?.into(), kind_at: kind_at?, id, attributes, actions: Vec::new() })
 }
 
-/// A list of uses.
 fn read_token_use(at: &Cursor<'_>) -> Option<TokenUses> {
     let uses = at.each(|each| read_word(each, &[("access", TokenUses::Access), ("id", TokenUses::Id)]))?;
     let all = |wanted| uses.iter().all(|each| *each == wanted);
