@@ -63,6 +63,7 @@ const STEP_COST: usize = 40;
 /// * `principal.claims` is empty for an anonymous principal; it holds `email` only where `email_verified` is true.
 /// * Numbers out of JSON are doubles: `claims.level == 3` holds, `claims.level + 1` is an error, `claims.level + 1.0` is not.
 /// * Header names are compared in any case. Reading a header or a query parameter that stands twice is an error, `has()` and `in` are true.
+///   Where a query has two readings, asking for a name that these differ about is an error.
 ///
 /// In Cerbos policies: `request`, `P`, `R`, `now()`, `timeSince` and the set functions. Fields of the principal and the resource have default
 /// values, and `has()` is false for a default.

@@ -118,11 +118,14 @@ impl<'s> Evaluation<'s> {
                 }
             }
             Multitude::Queries => {
+                let unreadable = || EvaluationError::Unreadable("request.query".into());
+                // SECURITY: some programs would split at `;` too: `a_semicolon_does_not_hide_a_name_from_a_condition`.
+                if request.query.as_str().is_some_and(|raw| raw.contains(';')) {
+                    return Err(unreadable());
+                }
                 for pair in request.query.pairs() {
                     // Some programs would repair a pair that is not text into the wanted one.
-                    let Some((name, value)) = pair else {
-                        return Err(EvaluationError::Unreadable("request.query".into()));
-                    };
+                    let (name, value) = pair.ok_or_else(unreadable)?;
                     all.add(CelString::from(name), Some(CelString::from(value)));
                     if all.len() > *room {
                         return Ok(None);

@@ -154,7 +154,13 @@ impl Path {
             return match self.start(scope) {
                 Ok(reading) => Ok(fields == Fields::Optional || !reading.is_default()),
                 Err(EvaluationError::Absent(_)) => Ok(false),
-                Err(EvaluationError::Repeated(_) | EvaluationError::Unreadable(_)) => Ok(true),
+                Err(EvaluationError::Repeated(_)) => Ok(true),
+                // A header field that is not text is there; a query that is not text may hold the name or not.
+                Err(EvaluationError::Unreadable(_))
+                    if matches!(self.source, Source::Request(RequestField::Header(_))) =>
+                {
+                    Ok(true)
+                }
                 Err(error) => Err(error),
             };
         };

@@ -192,8 +192,6 @@ fn what_is_no_expression_is_told_with_its_place() {
     told(
         &native(),
         &[
-            "",
-            "  ",
             "principal.id ==",
             "a b",
             "principal.id == 'x",
@@ -205,10 +203,6 @@ fn what_is_no_expression_is_told_with_its_place() {
             "\"\\",
         ],
         expect![[r#"
-
-                ? the condition is empty
-  
-                ? the condition is empty
             principal.id ==
                 1:16 the condition is not an expression: unexpected end
             a b
@@ -229,6 +223,9 @@ fn what_is_no_expression_is_told_with_its_place() {
                 1:1 the condition is not an expression: unreadable `"\`
         "#]],
     );
+    for blank in ["", "  \n"] {
+        assert_eq!(Condition::compile(blank, &native()).unwrap_err().message, "the condition is empty");
+    }
 }
 
 #[test]

@@ -54,6 +54,8 @@ fn condition() -> impl Strategy<Value = String> {
         (operand(), operand()).prop_map(|(a, b)| format!("{a} in {b}")),
         (operand(), prop::collection::vec(operand(), 0..3))
             .prop_map(|(a, list)| format!("{a} in [{}]", list.join(", "))),
+        (operand(), prop::sample::select(vec!["startsWith", "endsWith", "contains"]), operand())
+            .prop_map(|(a, verb, b)| format!("{a}.{verb}({b})")),
         place()
             .prop_map(|place| place.rfind('[').map_or_else(|| format!("has({place})"), |_| format!("{place} == null"))),
         prop::sample::select(vec![
@@ -150,10 +152,11 @@ fn the_common_shapes_need_no_interpreter() {
         r#""custom:status" in principal.claims && principal.claims["custom:status"] == "suspended""#,
         "!(has(principal.client_id) || principal.claims.admin)",
         "resource.attr.owner != principal.id",
+        "request.path.startsWith('/users/') || !principal.id.endsWith(path.user)",
     ] {
         let condition = Condition::compile(text, &native()).unwrap();
         assert!(!format!("{:?}", condition.test).contains("Expression"), "{text}");
     }
-    let mixed = Condition::compile("principal.id == 'x' && request.path.startsWith('/a')", &native()).unwrap();
+    let mixed = Condition::compile("principal.id == 'x' && request.path.matches('^/a')", &native()).unwrap();
     assert!(format!("{:?}", mixed.test).contains("Expression"));
 }

@@ -123,6 +123,7 @@ fn a_repeated_header_or_parameter_cannot_be_read() {
             (r#"request.headers["x-twice"] == "1""#, r#"error: `request.headers["x-twice"]` stands more than once"#),
             (r#""x-twice" in request.headers"#, "true"),
             (r#"request.headers["x-bytes"] == "1""#, r#"error: `request.headers["x-bytes"]` is not readable as text"#),
+            (r#""x-bytes" in request.headers"#, "true"),
             ("request.query.twice == '1'", r#"error: `request.query["twice"]` stands more than once"#),
             ("has(request.query.twice)", "true"),
             ("request.query.exists(n, n == 'page')", "true"),
@@ -133,6 +134,23 @@ fn a_repeated_header_or_parameter_cannot_be_read() {
             ("request.headers[path.user] == 'x'", "error: a map lacks the key that is asked for"),
         ],
     );
+}
+
+#[test]
+fn a_semicolon_does_not_hide_a_name_from_a_condition() {
+    for query in ["page=1;debug=1", "page=1&x;debug=1"] {
+        check(
+            &Sample { query, captures: vec![("user", "debug"), ("id", "7")], ..Sample::default() },
+            &native(),
+            &[
+                ("request.query.debug == '1'", r#"error: `request.query["debug"]` is not readable as text"#),
+                ("!has(request.query.debug)", r#"error: `request.query["debug"]` is not readable as text"#),
+                ("!('debug' in request.query)", r#"error: `request.query["debug"]` is not readable as text"#),
+                ("!(path.user in request.query)", "error: `request.query` is not readable as text"),
+                ("request.query.all(n, n != 'debug')", "error: `request.query` is not readable as text"),
+            ],
+        );
+    }
 }
 
 #[test]
