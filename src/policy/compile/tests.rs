@@ -107,7 +107,7 @@ fn p003_route_ids_are_unique_over_all_files_and_rule_ids_in_their_route() {
 fn p004_p005_p006_ids_paths_and_hosts_have_a_shape() {
     check(
         &format!(
-            "- {{ id: none, path: /none, {ANYONE} }}\n- {{ id: a/b, path: users, {ANYONE} }}\n- {{ id: b, path: '/a{{b}}', {ANYONE} }}\n- {{ id: c, path: /caf%c3%a9, {ANYONE} }}\n- {{ id: d, path: '/{{a..}}/b', {ANYONE} }}\n- {{ id: e, path: '/{{a}}/{{a}}', {ANYONE} }}\n- {{ id: f, path: /a/../b, {ANYONE} }}\n- {{ id: g, path: /g, hosts: ['a:80', '*', b.example], {ANYONE} }}"
+            "- {{ id: none, path: /none, {ANYONE} }}\n- {{ id: a/b, path: users, {ANYONE} }}\n- {{ id: b, path: '/a{{b}}', {ANYONE} }}\n- {{ id: c, path: /caf%c3%a9, {ANYONE} }}\n- {{ id: d, path: '/{{a..}}/b', {ANYONE} }}\n- {{ id: e, path: '/{{a}}/{{a}}', {ANYONE} }}\n- {{ id: f, path: /a/../b, {ANYONE} }}\n- {{ id: g, path: /g, hosts: ['a:80', '*', b.example, B.example], {ANYONE} }}"
         ),
         &expect![[r#"
             error[P004]: `none` is what metrics call a request without a route
@@ -145,7 +145,10 @@ fn p004_p005_p006_ids_paths_and_hosts_have_a_shape() {
               --> routes.yaml:10:30  (routes[7].hosts[0])
 
             error[P006]: `*` is not a host such as `api.example.com` or `*.example.com`
-              --> routes.yaml:10:38  (routes[7].hosts[1])"#]],
+              --> routes.yaml:10:38  (routes[7].hosts[1])
+
+            error[P006]: the host is named twice
+              --> routes.yaml:10:54  (routes[7].hosts[3])"#]],
     );
 }
 
@@ -471,7 +474,7 @@ fn p016_a_route_changes_no_identity_framing_or_forwarding_header() {
 fn p017_p018_p020_words_prefixes_and_units_are_checked() {
     check(
         &format!(
-            "- {{ id: a, path: '/api/v1/{{x}}', authentication: maybe, on_deny: teapot, token_use: [refresh], strip_prefix: /ap, timeouts: {{ read: 5, write: 0s, reed: 1s }}, body_bytes: 1MB, {ANYONE} }}\n- {{ id: b, path: /b/c, strip_prefix: /b/, rules: [ {{ id: x, effect: maybe, roles: [a] }}, {{ id: y, principals: [robot], roles: [a] }} ] }}\n- {{ id: c, path: '/{{x}}/c', strip_prefix: '/{{x}}', {ANYONE} }}"
+            "- {{ id: a, path: '/api/v1/{{x}}', authentication: maybe, on_deny: teapot, token_use: [refresh], strip_prefix: /ap, timeouts: {{ read: 5, write: 0s, reed: 1s }}, body_bytes: 1MB, {ANYONE} }}\n- {{ id: b, path: /b/c, strip_prefix: /b/, rules: [ {{ id: x, effect: maybe, roles: [a] }}, {{ id: y, principals: [robot], roles: ['*'] }} ] }}\n- {{ id: c, path: '/{{x}}/c', strip_prefix: '/{{x}}', {ANYONE} }}"
         ),
         &expect![[r#"
             error[P017]: `maybe` is not known here
@@ -510,6 +513,10 @@ fn p017_p018_p020_words_prefixes_and_units_are_checked() {
             error[P017]: `maybe` is not known here
               --> routes.yaml:4:69  (routes[1].rules[0].effect)
               help: write `allow` or `deny`
+
+            error[P017]: `*` is the name of no role
+              --> routes.yaml:4:128  (routes[1].rules[1].roles[0])
+              help: write `anyone` for everybody, `authenticated` for everybody with a token
 
             error[P017]: `robot` is not known here
               --> routes.yaml:4:112  (routes[1].rules[1].principals[0])

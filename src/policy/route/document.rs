@@ -76,7 +76,7 @@ impl RouteReader<'_> {
         let id_at = map.require("id");
         let id = id_at.as_ref().and_then(read_route_id);
         let path = map.require("path").and_then(|path| read_pattern(&path));
-        let hosts = map.take("hosts").map(|hosts| hosts.each(|host| host.parse(codes::HOST)).unwrap_or_default());
+        let hosts = map.take("hosts").map(|hosts| read_hosts(&hosts));
         let keys = self.keys(&mut map, path.as_ref());
         let resource = map.take("resource");
         let actions = map.take("actions");
@@ -197,6 +197,18 @@ pub(crate) fn read_upstream(at: &Cursor<'_>, world: &World<'_>) -> Option<usize>
         at.error_with_help(codes::UPSTREAM, format!("there is no upstream `{name}`"), help);
     }
     place
+}
+
+fn read_hosts(at: &Cursor<'_>) -> Vec<HostPattern> {
+    let seen = RefCell::new(HashSet::new());
+    let hosts = at.each(|each| {
+        let host: HostPattern = each.parse(codes::HOST)?;
+        if !seen.borrow_mut().insert(host.clone()) {
+            each.error(codes::HOST, "the host is named twice");
+        }
+        Some(host)
+    });
+    hosts.unwrap_or_default()
 }
 
 /// Metrics call a request without a route `none`.

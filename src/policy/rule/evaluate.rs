@@ -33,6 +33,7 @@ impl RuleTable {
             match row.standing(asked, self.combine) {
                 Standing::Applies => return Guard::Denied(DenyReason::ExplicitDeny, row),
                 // SECURITY: held by `a_deny_rule_that_errs_denies`.
+                Standing::Errs if matches!(guard, Guard::Denied(..)) => {}
                 Standing::Errs => guard = Guard::Denied(DenyReason::EvaluationError, row),
                 Standing::Unread if matches!(guard, Guard::Passed) => guard = Guard::Unread,
                 Standing::Unread | Standing::Fails(_) | Standing::False => {}
