@@ -3,15 +3,36 @@
 //! `compile` is the only way from text to [`Settings`]; every field already has the type that it is used as, and nothing is
 //! checked again later. Relative paths are resolved against the folder of the file that names them.
 
+mod bounds;
+mod codes;
+mod document;
+mod headers;
+mod identity;
+mod interpolate;
+mod limits;
+mod policies;
+mod providers;
+mod proxies;
+mod read;
+mod reference;
+mod upstreams;
+mod url;
+
 use std::{collections::HashMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 use http::HeaderName;
 
 use crate::{
-    identity::CredentialSource,
+    diagnostic::{Report, Severity},
+    identity::{CredentialSource, Origin},
     request::TrustedProxies,
     token::{Provider, ProviderId},
+    yaml::{self, Cursor, SourceFile},
 };
+
+pub use bounds::Bounds;
+pub use codes::CODES;
+pub use reference::{KEYS, Key, Shape, render_keys};
 
 /// Everything that the settings file says.
 #[derive(Clone, Debug)]
@@ -70,7 +91,7 @@ pub struct Identity {
     /// The places that are looked at, all of them each time.
     pub credentials: Vec<CredentialSource>,
     /// Origins (`https://app.example`) whose pages may send a cookie with an unsafe method.
-    pub cookie_origins: Vec<String>,
+    pub cookie_origins: Vec<Origin>,
     /// The life of signing keys.
     pub keys: KeyTimes,
     /// How many verified tokens are remembered.
@@ -191,6 +212,8 @@ pub struct Policies {
     pub poll: Duration,
     /// Accepts a folder without any route.
     pub allow_empty: bool,
+    /// The version of resource policies that is asked for, where none is named.
+    pub default_policy_version: String,
 }
 
 /// Where audit lines go.
@@ -234,8 +257,50 @@ pub struct Limits {
 }
 
 impl Settings {
+    /// Compiles the settings file; `env` answers for the variables that it names. `None` when the report has errors.
+    pub fn compile(file: &SourceFile, env: &dyn Fn(&str) -> Option<String>) -> (Option<Self>, Report) {
+        let node = match yaml::parse(&file.name, &file.text) {
+            Ok(node) => node,
+            Err(finding) => return (None, Report::from_iter([finding])),
+        };
+        let (node, flaws) = interpolate::interpolate(node, env);
+        let source = yaml::Source::new(&file.name, &file.text);
+        let settings = document::settings(&Cursor::top(&source, &node));
+        let report = merge(file, flaws, source.into_report());
+        // SECURITY: a full report has dropped findings, errors perhaps among them: `a_report_that_is_full_is_a_refusal`.
+        let refused = report.has_errors() || report.findings().len() >= Report::MOST;
+        (settings.filter(|_| !refused), report)
+    }
+
+    /// The keys that `new` changes and that a running gateway cannot take over without a restart.
+    pub fn restart_needed(&self, new: &Self) -> Vec<&'static str> {
+        let changed = [
+            ("listeners", self.listeners != new.listeners),
+            ("admin.address", self.admin != new.admin),
+            ("threads", self.threads != new.threads),
+        ];
+        changed.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key).collect()
+    }
+
     /// The place of each provider by name.
     pub fn provider_places(&self) -> HashMap<ProviderId, usize> {
         self.identity.providers.iter().enumerate().map(|(place, p)| (p.provider.id.clone(), place)).collect()
     }
 }
+
+/// One report of what the environment lacks and what the file gets wrong. A string that could not be filled in has no second finding
+/// about what it does not say.
+fn merge(file: &SourceFile, flaws: Vec<(yaml::Pointer, interpolate::Flaw)>, found: Report) -> Report {
+    let unfilled: Vec<String> = flaws.iter().map(|(pointer, _)| pointer.to_string()).collect();
+    let source = yaml::Source::new(&file.name, &file.text);
+    for (pointer, flaw) in flaws {
+        source.note(Severity::Error, flaw.code(), &pointer, flaw.to_string(), Some(flaw.help()));
+    }
+    let mut report = source.into_report();
+    let others = found.findings().iter().filter(|finding| !unfilled.contains(&finding.pointer));
+    report.append(others.cloned().collect());
+    report
+}
+
+#[cfg(test)]
+mod tests;

@@ -12,13 +12,48 @@
 
 // The ground: words that every room uses.
 pub mod diagnostic;
+pub mod json;
 pub mod time;
+pub mod units;
 pub mod yaml;
 
 // The line, from request to decision.
-pub mod config;
-pub mod identity;
-pub mod policy;
 pub mod request;
+
 pub mod token;
-pub mod units;
+
+pub mod identity;
+
+pub mod policy;
+
+pub mod config;
+
+pub mod gate;
+
+// The edge: sockets, files, clocks.
+#[cfg(feature = "gateway")]
+pub mod edge;
+
+#[cfg(feature = "gateway")]
+pub mod admission;
+
+#[cfg(feature = "gateway")]
+pub mod proxy;
+
+#[cfg(feature = "gateway")]
+pub mod reload;
+
+#[cfg(feature = "gateway")]
+pub mod telemetry;
+
+#[cfg(feature = "gateway")]
+pub mod admin;
+
+#[cfg(feature = "gateway")]
+pub mod server;
+
+#[cfg(feature = "gateway")]
+pub mod dev;
+
+#[cfg(feature = "gateway")]
+pub mod cli;

@@ -26,6 +26,8 @@ pub use route::{
     RouteFault, RouteMatch, TimeoutOverrides,
 };
 
+use std::sync::Arc;
+
 use crate::{diagnostic::Report, request::RequestView, yaml::SourceFile};
 use route::RouteTable;
 use rule::{Asked, Guard, Malformed, Row, Verdict};
@@ -33,7 +35,7 @@ use rule::{Asked, Guard, Malformed, Row, Verdict};
 /// All policies of one generation. Never changes.
 #[derive(Debug)]
 pub struct PolicySet {
-    routes: Vec<Route>,
+    routes: Vec<Arc<Route>>,
     table: RouteTable,
 }
 
@@ -44,7 +46,7 @@ impl PolicySet {
     }
 
     /// The routes, in the order of the files.
-    pub fn routes(&self) -> &[Route] {
+    pub fn routes(&self) -> &[Arc<Route>] {
         &self.routes
     }
 

@@ -9,7 +9,6 @@ mod claims;
 mod error;
 mod header;
 mod issuer;
-mod json;
 mod keys;
 mod provider;
 mod raw;

@@ -79,6 +79,14 @@ impl<'a> Found<'a> {
 }
 
 impl CredentialSource {
+    /// The header field that holds the bare token, if this is one.
+    pub fn header(&self) -> Option<&HeaderName> {
+        match self {
+            Self::Header(name) => Some(name),
+            Self::Bearer | Self::Cookie(_) => None,
+        }
+    }
+
     /// Is it a place that browsers fill on their own?
     pub(super) fn is_cookie(&self) -> bool {
         matches!(self, Self::Cookie(_))

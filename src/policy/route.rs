@@ -118,12 +118,12 @@ impl ResourceBinding {
 #[derive(Clone, Debug)]
 pub struct RouteMatch<'a> {
     /// The route.
-    pub route: &'a Route,
+    pub route: &'a Arc<Route>,
     captured: Vec<Cow<'a, str>>,
 }
 
 impl<'a> RouteMatch<'a> {
-    pub(crate) fn new(route: &'a Route, path: &'a CanonicalPath) -> Self {
+    pub(crate) fn new(route: &'a Arc<Route>, path: &'a CanonicalPath) -> Self {
         Self { route, captured: route.path.read(path.as_str()) }
     }
 

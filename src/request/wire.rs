@@ -106,6 +106,9 @@ pub enum Malformation {
     /// A Host or `:authority` that is not `host[:port]`.
     #[error("the host is not `host[:port]`")]
     Host,
+    /// The body ends early, or its chunks are broken.
+    #[error("the body is not framed as announced")]
+    Body,
     /// The bytes are not one whole head.
     #[error("the head is incomplete, or something follows it")]
     NotOneHead,

@@ -3,7 +3,8 @@
 //! Keyed by the whole token, compared byte for byte: two tokens never meet. Bounded, and it forgets only by being full: a cache
 //! belongs to one generation of keys and settings, and whoever changes either makes a new, empty one. What depends on the
 //! request (`now`, what the route takes) is not cached and is checked on each hit by [`Verifier::recheck`](super::Verifier::recheck).
-//! Holds live tokens in memory; refused tokens are never kept.
+//! Holds live tokens in memory; refused tokens are never kept. That a token was seen before shows in the time of the answer, but only
+//! to who already has the whole token.
 
 use std::fmt;
 

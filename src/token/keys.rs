@@ -12,7 +12,7 @@ use thiserror::Error;
 
 pub(super) use jwk::Key;
 
-use super::json;
+use crate::json;
 
 /// Largest JWKS document.
 const MAX_BYTES: usize = 512 * 1024;

@@ -5,8 +5,8 @@ mod read;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Map, Value};
 
-use super::{Claims, KeyRing, Provider, ProviderId, RawToken, TokenError, TokenUses, header::Header, json};
-use crate::time::UnixTime;
+use super::{Claims, KeyRing, Provider, ProviderId, RawToken, TokenError, TokenUses, header::Header};
+use crate::{json, time::UnixTime};
 
 /// What a route takes, beyond what the settings say.
 #[derive(Clone, Copy, Debug, Default)]

@@ -10,12 +10,17 @@ use serde_json::{Map, Number, Value};
 /// How deep lists and objects may nest.
 const MAX_DEPTH: u8 = 32;
 
-/// The object that `bytes` are, or `None` where they are not UTF-8, not JSON, no object, nested too deep or repeat a name.
-pub(super) fn object(bytes: &[u8]) -> Option<Map<String, Value>> {
+/// The value that `bytes` are, or `None` where they are not UTF-8, not JSON, nested too deep or repeat a name.
+pub fn value(bytes: &[u8]) -> Option<Value> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let value = Strict { depth: MAX_DEPTH }.deserialize(&mut reader).ok()?;
     reader.end().ok()?;
-    if let Value::Object(members) = value { Some(members) } else { None }
+    Some(value)
+}
+
+/// As [`value`], and `None` also where it is no object.
+pub fn object(bytes: &[u8]) -> Option<Map<String, Value>> {
+    if let Value::Object(members) = value(bytes)? { Some(members) } else { None }
 }
 
 /// Reads one value that may hold `depth` more levels.

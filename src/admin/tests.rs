@@ -1,0 +1,219 @@
+use expect_test::expect;
+use pingora::{apps::HttpServerApp, protocols::l4::stream::Stream};
+use serde_json::Value;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
+
+use super::*;
+use crate::diagnostic::{Diagnostic, Report};
+
+fn ready() -> Arc<Health> {
+    let health = Health::new(UnixTime::from_seconds(1_700_000_000));
+    health.set_providers(["main", "partner"]);
+    health.provider_keys(0, 2, Some(UnixTime::from_seconds(1_700_000_010)));
+    health.provider_keys(1, 1, Some(UnixTime::from_seconds(1_700_000_020)));
+    health.set_generation(1);
+    health.applied(UnixTime::from_seconds(1_700_000_005));
+    Arc::new(health)
+}
+
+fn admin(health: Arc<Health>) -> Arc<Admin> {
+    Arc::new(Admin::new(Arc::new(Metrics::new().unwrap()), health))
+}
+
+fn body(answer: &Response<Vec<u8>>) -> String {
+    String::from_utf8(answer.body().clone()).unwrap()
+}
+
+/// What stands on the wire when these bytes are sent to a real listener and the sending half is closed.
+async fn exchange(admin: Arc<Admin>, request: &str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let served = tokio::spawn(async move {
+        let (socket, _) = listener.accept().await.unwrap();
+        let (_keep, shutdown) = tokio::sync::watch::channel(false);
+        let mut stream: Option<pingora::protocols::Stream> = Some(Box::new(Stream::from(socket)));
+        while let Some(io) = stream.take() {
+            let session = ServerSession::new_http1(io);
+            stream = admin.process_new_http(session, &shutdown).await.map(|reused| reused.consume().0);
+        }
+    });
+    let mut client = TcpStream::connect(address).await.unwrap();
+    client.write_all(request.as_bytes()).await.unwrap();
+    client.shutdown().await.unwrap();
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).await.unwrap();
+    served.await.unwrap();
+    answer
+}
+
+#[test]
+fn every_page_answers_get_with_its_type() {
+    let admin = admin(ready());
+    for (path, content_type, start) in [
+        ("/metrics", "text/plain; version=0.0.4; charset=utf-8", "# HELP "),
+        ("/livez", "text/plain; charset=utf-8", "ok\n"),
+        ("/healthz", "text/plain; charset=utf-8", "ok\n"),
+        ("/readyz", "application/json", "{\"ready\":true"),
+        ("/status", "application/json", "{\"version\":"),
+    ] {
+        let answer = admin.answer(&Method::GET, path.as_bytes());
+        assert_eq!(answer.status(), 200, "{path}");
+        assert_eq!(answer.headers()[CONTENT_TYPE], content_type);
+        assert_eq!(answer.headers()[CACHE_CONTROL], "no-store");
+        assert!(body(&answer).starts_with(start), "{path}: {}", body(&answer));
+    }
+}
+
+#[test]
+fn a_head_is_a_get_without_its_body() {
+    let admin = admin(ready());
+    let (get, head) = (admin.answer(&Method::GET, b"/readyz"), admin.answer(&Method::HEAD, b"/readyz"));
+    assert_eq!(head.headers(), get.headers());
+    assert_eq!(head.headers()[CONTENT_LENGTH], get.body().len().to_string());
+    assert!(head.body().is_empty());
+}
+
+#[test]
+fn another_method_is_405_and_told_which_are_allowed() {
+    for method in [Method::POST, Method::PUT, Method::DELETE, Method::OPTIONS, Method::TRACE, Method::CONNECT] {
+        let answer = admin(ready()).answer(&method, b"/metrics");
+        assert_eq!((answer.status().as_u16(), answer.headers()[ALLOW].to_str().unwrap()), (405, "GET, HEAD"));
+    }
+}
+
+#[test]
+fn only_exact_paths_are_pages() {
+    for path in
+        ["/", "", "*", "/metrics/", "//metrics", "/METRICS", "/metrics%2f", "/./metrics", "/%6detrics", "/ready"]
+    {
+        let answer = admin(ready()).answer(&Method::GET, path.as_bytes());
+        assert_eq!(answer.status(), 404, "{path}");
+        assert_eq!(answer.headers()[CACHE_CONTROL], "no-store");
+    }
+}
+
+#[test]
+fn readiness_is_red_until_policies_and_the_keys_of_every_provider_are_held_and_while_draining() {
+    let health = Arc::new(Health::new(UnixTime::from_seconds(1)));
+    let admin = admin(health.clone());
+    let red = || {
+        let answer = admin.answer(&Method::GET, b"/readyz");
+        let read: Value = serde_json::from_slice(answer.body()).unwrap();
+        assert_eq!(answer.status() == 200, read["ready"] == true);
+        assert_eq!(answer.status() == 503, read["red"] != serde_json::json!([]));
+        read["red"].to_string()
+    };
+    health.set_providers(["main", "partner"]);
+    expect![[r#"["policies","keys:main","keys:partner"]"#]].assert_eq(&red());
+    health.provider_keys(1, 1, Some(UnixTime::from_seconds(2)));
+    expect![[r#"["policies","keys:main"]"#]].assert_eq(&red());
+    health.set_generation(1);
+    health.applied(UnixTime::from_seconds(3));
+    expect![[r#"["keys:main"]"#]].assert_eq(&red());
+    health.provider_keys(0, 1, Some(UnixTime::from_seconds(4)));
+    expect!["[]"].assert_eq(&red());
+    health.provider_keys(0, 0, None);
+    expect![[r#"["keys:main"]"#]].assert_eq(&red());
+    health.provider_keys(0, 1, None);
+    health.set_draining();
+    expect![[r#"["draining"]"#]].assert_eq(&red());
+    health.set_policies_held(false);
+    expect![[r#"["policies","draining"]"#]].assert_eq(&red());
+    assert_eq!(admin.answer(&Method::GET, b"/livez").status(), 200, "a gateway that is not ready is alive");
+    assert_eq!(admin.answer(&Method::GET, b"/healthz").status(), 200, "a restart brings no keys");
+}
+
+#[test]
+fn readiness_tells_which_condition_is_red() {
+    let health = ready();
+    health.provider_keys(1, 0, None);
+    expect![[r#"
+        {"ready":false,"policies":true,"draining":false,"providers":[{"provider":"main","keys":true},{"provider":"partner","keys":false}],"red":["keys:partner"]}
+    "#]]
+    .assert_eq(&body(&admin(health).answer(&Method::GET, b"/readyz")));
+}
+
+#[test]
+fn a_rejected_reload_keeps_readiness_and_is_told_with_its_report() {
+    let health = ready();
+    let finding = Diagnostic::of_file("P001", "policies/a.yaml", "the file is empty");
+    health.rejected(Report::from_iter([finding]), UnixTime::from_seconds(1_700_000_100));
+    health.set_listeners(vec![Listening { address: "0.0.0.0:8080".parse().unwrap(), tls: false }]);
+    let admin = admin(health.clone());
+    assert_eq!(admin.answer(&Method::GET, b"/readyz").status(), 200);
+
+    let status = serde_json::to_value(health.status(UnixTime::from_seconds(1_700_000_110))).unwrap();
+    let expected = serde_json::json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "ready": true,
+        "draining": false,
+        "started_at": "2023-11-14T22:13:20.000Z",
+        "uptime_seconds": 110,
+        "generation": 1,
+        "applied_at": "2023-11-14T22:13:25.000Z",
+        "last_rejected": {
+            "at": "2023-11-14T22:15:00.000Z",
+            "pending": true,
+            "report": [{
+                "severity": "error", "code": "P001", "file": "policies/a.yaml", "line": null, "column": null,
+                "pointer": "", "message": "the file is empty",
+            }],
+        },
+        "providers": [
+            { "provider": "main", "keys": 2, "fetched_at": "2023-11-14T22:13:30.000Z", "age_seconds": 100 },
+            { "provider": "partner", "keys": 1, "fetched_at": "2023-11-14T22:13:40.000Z", "age_seconds": 90 },
+        ],
+        "listeners": [{ "address": "0.0.0.0:8080", "tls": false }],
+    });
+    assert_eq!(status, expected);
+
+    health.set_generation(2);
+    health.applied(UnixTime::from_seconds(1_700_000_105));
+    let status = serde_json::to_value(health.status(UnixTime::from_seconds(1_700_000_110))).unwrap();
+    assert_eq!(status["generation"], 2);
+    assert_eq!(status["last_rejected"]["pending"], false, "the report stays readable after it was put right");
+}
+
+#[test]
+fn a_provider_that_stays_over_a_reload_keeps_its_keys() {
+    let health = ready();
+    health.set_providers(["new", "main"]);
+    assert_eq!(health.readiness().red, ["keys:new"]);
+    health.provider_keys(0, 1, None);
+    health.provider_keys(9, 1, None);
+    assert!(health.readiness().ready);
+}
+
+#[tokio::test]
+async fn the_pages_are_served_over_a_connection_that_stays_open() {
+    let request = "GET /livez?verbose=1 HTTP/1.1\r\nHost: a\r\n\r\n";
+    let answer = exchange(admin(ready()), request).await;
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    assert!(answer.ends_with("\r\n\r\nok\n"), "{answer}");
+    assert!(!answer.to_ascii_lowercase().contains("connection: close"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_head_leaves_no_byte_behind_that_the_next_answer_could_be_mistaken_for() {
+    let answer = exchange(admin(ready()), "HEAD /readyz HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("\r\n\r\n"), "{answer}");
+    assert!(answer.to_ascii_lowercase().contains("content-length: "), "{answer}");
+}
+
+#[tokio::test]
+async fn a_body_is_not_read_as_a_second_request() {
+    let smuggled = "GET /status HTTP/1.1\r\nHost: a\r\n\r\n";
+    let request = format!("GET /livez HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{smuggled}", smuggled.len());
+    let answer = exchange(admin(ready()), &request).await;
+    assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{answer}");
+    assert!(answer.to_ascii_lowercase().contains("connection: close"), "{answer}");
+}
+
+#[tokio::test]
+async fn an_absolute_target_is_no_page() {
+    let answer = exchange(admin(ready()), "GET http://a/metrics HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
+}

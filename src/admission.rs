@@ -1,0 +1,67 @@
+//! The front doors' only way to the gate: adds what the core must not have, a clock and the fetch of an unknown key.
+
+use std::{sync::Arc, time::SystemTime};
+
+use crate::{
+    gate::{Admission, Denial, Live, Seen},
+    identity::AuthenticationError,
+    policy::Body,
+    proxy::Serving,
+    reload::{KeyRequests, Refetch},
+    request::RequestView,
+    time::UnixTime,
+    token::TokenError,
+};
+
+/// The current time. The only reading of the clock on the path of a request.
+pub fn now() -> UnixTime {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    // A clock before 1970 makes every token "not valid yet", which denies.
+    UnixTime::from_seconds(since.map_or(0, |since| since.as_secs()))
+}
+
+/// Admits requests on whatever serves at the moment.
+#[derive(Clone)]
+pub struct Admissions {
+    live: Arc<Live<Serving>>,
+    keys: KeyRequests,
+}
+
+impl Admissions {
+    /// Over the live cell, and the task that fetches keys.
+    pub fn new(live: Arc<Live<Serving>>, keys: KeyRequests) -> Self {
+        Self { live, keys }
+    }
+
+    /// What serves at the moment. A request loads it once.
+    pub fn serving(&self) -> Arc<Serving> {
+        self.live.load()
+    }
+
+    /// Admits one request. When its token names a key that is not held, one fetch may be waited for; the whole line is then run again on
+    /// the generation that has the new keys, which the caller finds in `serving`.
+    ///
+    /// # Errors
+    /// As [`Generation::admit`](crate::gate::Generation::admit).
+    pub async fn admit(
+        &self,
+        serving: &mut Arc<Serving>,
+        view: &RequestView<'_>,
+        body: Body<'_>,
+        seen: &mut Seen,
+    ) -> Result<Admission, Denial> {
+        let first = serving.generation.admit(view, body, now(), seen);
+        let Err(Denial::Authentication(AuthenticationError::Token(TokenError::UnknownKey { provider }))) = first else {
+            return first;
+        };
+        let Some(provider) = serving.generation.settings().identity.providers.get(provider) else { return first };
+        match self.keys.refetch(&provider.provider.id).await {
+            Refetch::NotDue | Refetch::Failed => first,
+            Refetch::Done => {
+                *serving = self.live.load();
+                *seen = Seen::default();
+                serving.generation.admit(view, body, now(), seen)
+            }
+        }
+    }
+}

@@ -1,0 +1,441 @@
+//! What people read when a settings file is wrong, by section.
+
+use super::*;
+
+fn check(text: &str, expected: Expect) {
+    let (settings, report) = compile(text);
+    assert_eq!(settings.is_none(), report.has_errors());
+    expected.assert_eq(&report.to_string());
+}
+
+#[test]
+fn an_empty_file_and_one_without_its_sections() {
+    check(
+        "{}\n",
+        expect![[r#"
+        error[Y004]: the map is empty
+          --> etc/cogward.yaml:1:1
+          help: fill it or leave the key out"#]],
+    );
+    check(
+        "threads: 2\n",
+        expect![[r#"
+        error[Y005]: `identity` is missing
+          --> etc/cogward.yaml:1:1
+
+        error[Y005]: `upstreams` is missing
+          --> etc/cogward.yaml:1:1"#]],
+    );
+}
+
+#[test]
+fn variables() {
+    check(
+        &with(
+            "threads: ${NOWHERE}\nshutdown_grace: ${BROKEN\nshutdown_delay: 3 ${X-y}\nadmin: { address: '${A}:${B:-1}' }",
+        ),
+        expect![[r#"
+            error[C001]: the environment variable `NOWHERE` is not set
+              --> etc/cogward.yaml:1:10  (threads)
+              help: set it, or give it a default: `${NOWHERE:-default}`
+
+            error[C002]: a `${` has no closing `}`
+              --> etc/cogward.yaml:2:17  (shutdown_grace)
+              help: write `${NAME}` or `${NAME:-default}`; `$${` is a literal `${`
+
+            error[C002]: `${X-y}` does not name an environment variable
+              --> etc/cogward.yaml:3:17  (shutdown_delay)
+              help: write `${NAME}` or `${NAME:-default}`; `$${` is a literal `${`
+
+            error[C001]: the environment variable `A` is not set
+              --> etc/cogward.yaml:4:19  (admin.address)
+              help: set it, or give it a default: `${A:-default}`"#]],
+    );
+}
+
+#[test]
+fn units_ranges_and_words() {
+    check(
+        &with(
+            "threads: many\nshutdown_delay: 5\nshutdown_grace: 2h\nlimits: { header_bytes: 64, body_bytes: 0B, headers: 0, keepalive: forever }",
+        ),
+        expect![[r#"
+            error[C007]: `many` is neither `auto` nor a number from 1 to 1024
+              --> etc/cogward.yaml:1:10  (threads)
+
+            error[C003]: `5` is not a duration such as `500ms`, `5s`, `2m` or `24h`
+              --> etc/cogward.yaml:2:17  (shutdown_delay)
+
+            error[C005]: `2h` is not between `0s` and `1h`
+              --> etc/cogward.yaml:3:17  (shutdown_grace)
+
+            error[C004]: `64` is not a size such as `512B`, `64KiB`, `10MiB` or `1GiB`
+              --> etc/cogward.yaml:4:25  (limits.header_bytes)
+
+            error[Y006]: `0` is not between 1 and 1000
+              --> etc/cogward.yaml:4:54  (limits.headers)
+
+            error[C005]: `0B` is not between `1B` and `64GiB`
+              --> etc/cogward.yaml:4:41  (limits.body_bytes)
+
+            error[C003]: `forever` is not a duration such as `500ms`, `5s`, `2m` or `24h`
+              --> etc/cogward.yaml:4:68  (limits.keepalive)"#]],
+    );
+    check(
+        &with("threads: 0"),
+        expect![[r#"
+            error[C007]: `0` is neither `auto` nor a number from 1 to 1024
+              --> etc/cogward.yaml:1:10  (threads)"#]],
+    );
+    check(
+        &with("audit: { destination: syslog }\nforward_credential: 'yes'"),
+        expect![[r#"
+            error[Y003]: expected `true` or `false`, found a string
+              --> etc/cogward.yaml:2:21  (forward_credential)
+
+            error[C007]: `syslog` is none of `stdout`, `off` and `{ file: PATH }`
+              --> etc/cogward.yaml:1:23  (audit.destination)"#]],
+    );
+}
+
+#[test]
+fn listeners() {
+    check(
+        &with(
+            "listeners:\n  - address: localhost:8080\n  - address: 8080\n  - address: 0.0.0.0:80\n    tls: { certificate: cert.pem }\n  - address: 0.0.0.0:443\n  - address: 127.0.0.1:443\n  - port: 8080\nadmin: { address: '9901' }",
+        ),
+        expect![[r#"
+            error[C010]: `localhost:8080` is not an address such as `0.0.0.0:8080`, `127.0.0.1:9901` or `[::]:8080`
+              --> etc/cogward.yaml:2:14  (listeners[0].address)
+
+            error[C010]: `8080` is not an address such as `0.0.0.0:8080`, `127.0.0.1:9901` or `[::]:8080`
+              --> etc/cogward.yaml:3:14  (listeners[1].address)
+
+            error[Y005]: `private_key` is missing
+              --> etc/cogward.yaml:5:10  (listeners[2].tls)
+
+            error[C011]: `0.0.0.0:443` and `127.0.0.1:443` cannot both be listened on
+              --> etc/cogward.yaml:7:5  (listeners[4])
+
+            error[Y005]: `address` is missing
+              --> etc/cogward.yaml:8:5  (listeners[5])
+
+            error[Y007]: unknown key `port`
+              --> etc/cogward.yaml:8:11  (listeners[5].port)
+              help: known keys are: address, tls
+
+            error[C010]: `9901` is not an address such as `0.0.0.0:8080`, `127.0.0.1:9901` or `[::]:8080`
+              --> etc/cogward.yaml:9:19  (admin.address)"#]],
+    );
+    check(
+        &with("admin: { address: '127.0.0.1:8080' }"),
+        expect![[r#"
+        error[C011]: the listener `0.0.0.0:8080` and the admin address `127.0.0.1:8080` cannot both be listened on
+          --> etc/cogward.yaml:1:1
+          help: give `admin.address` a port of its own"#]],
+    );
+}
+
+#[test]
+fn networks() {
+    check(
+        &with("trusted_proxies: [10.0.0.1, 10.0.0.1/8, 0.0.0.0/0, lb.internal, 10.0.0.0/8, 10.0.0.0/8]"),
+        expect![[r#"
+            error[C012]: `10.0.0.1/8` names an address inside a network
+              --> etc/cogward.yaml:1:29  (trusted_proxies[1])
+              help: write `10.0.0.0/8` for the network, or `10.0.0.1` for the address
+
+            error[C012]: `0.0.0.0/0`: every address would be a trusted proxy, so any client could choose its own address
+              --> etc/cogward.yaml:1:41  (trusted_proxies[2])
+
+            error[C012]: `lb.internal`: not an address, nor a network such as `10.0.0.0/8`
+              --> etc/cogward.yaml:1:52  (trusted_proxies[3])
+
+            error[C008]: this entry stands in the list already
+              --> etc/cogward.yaml:1:77  (trusted_proxies[5])"#]],
+    );
+}
+
+#[test]
+fn kinds_of_providers() {
+    check(
+        &providers(
+            "    - { id: a b, cognito: { user_pool_id: eu-west-1_A, client_ids: [web] } }\n    - { id: b }\n    - { id: c, cognito: { user_pool_id: eu-west-1_C, client_ids: [web] }, oidc: { audiences: [x] } }\n    - { id: c, cognito: {} }\n    - { id: d, cognito: { user_pool_id: eu-west-1_D, client_ids: [web], jwks: { allow_insecure: true }, role_prefix: 'a,' }, role_prefix: 'd:' }",
+        ),
+        expect![[r#"
+            error[C006]: `a b` cannot be an id
+              --> etc/cogward.yaml:3:13  (identity.providers[0].id)
+              help: an id is a letter or a digit, then at most 63 letters, digits, `-`, `_` or `.`
+
+            error[C013]: a provider has either `cognito` or `oidc`
+              --> etc/cogward.yaml:4:7  (identity.providers[1])
+
+            error[C013]: a provider has either `cognito` or `oidc`
+              --> etc/cogward.yaml:5:7  (identity.providers[2])
+
+            error[C009]: the id `c` is taken
+              --> etc/cogward.yaml:6:13  (identity.providers[3].id)
+
+            error[Y004]: the map is empty
+              --> etc/cogward.yaml:6:25  (identity.providers[3].cognito)
+              help: fill it or leave the key out
+
+            error[C013]: `jwks` has either `url` or `file`
+              --> etc/cogward.yaml:7:79  (identity.providers[4].cognito.jwks)
+
+            error[C014]: `role_prefix` stands beside this block as well; keep one of them
+              --> etc/cogward.yaml:7:118  (identity.providers[4].cognito.role_prefix)
+
+            error[C020]: a role prefix has at most 64 bytes, no comma and no control character
+              --> etc/cogward.yaml:7:118  (identity.providers[4].cognito.role_prefix)"#]],
+    );
+}
+
+#[test]
+fn user_pools() {
+    check(
+        &providers(
+            "    - { id: a, cognito: { user_pool_id: pool, client_ids: any-client, token_use: [access, refresh] } }\n    - { id: b, cognito: { user_pool_id: eu-west-1_B } }\n    - { id: c, cognito: { client_ids: ['a b'] } }\n    - { id: d, cognito: { issuer: 'https://d.example', user_pool_id: nopool, client_ids: [web, web] } }\n    - { id: e, cognito: { issuer: 'http://e.example', client_ids: [web] } }\n    - { id: f, cognito: { user_pool_id: eu-west-1_F, client_ids: [web] } }\n    - { id: g, cognito: { user_pool_id: eu-west-1_F, client_ids: [mobile] } }",
+        ),
+        expect![[r#"
+            error[C018]: `pool` is not a user pool id such as `eu-west-1_a1B2c3D4e`
+              --> etc/cogward.yaml:3:41  (identity.providers[0].cognito.user_pool_id)
+
+            error[C019]: `client_ids` is a list of app client ids, or the word `any`
+              --> etc/cogward.yaml:3:59  (identity.providers[0].cognito.client_ids)
+              help: `any` accepts the tokens of every app client of the pool, and must be written out in this file
+
+            error[C007]: `refresh` is not `access` or `id`
+              --> etc/cogward.yaml:3:91  (identity.providers[0].cognito.token_use[1])
+
+            error[Y005]: `client_ids` is missing
+              --> etc/cogward.yaml:4:25  (identity.providers[1].cognito)
+
+            error[Y005]: `user_pool_id` is missing
+              --> etc/cogward.yaml:5:25  (identity.providers[2].cognito)
+
+            error[C019]: `a b` is not an app client id
+              --> etc/cogward.yaml:5:40  (identity.providers[2].cognito.client_ids[0])
+
+            error[C018]: `nopool` is not a user pool id such as `eu-west-1_a1B2c3D4e` or `local_a1B2c3D4e`
+              --> etc/cogward.yaml:6:70  (identity.providers[3].cognito.user_pool_id)
+
+            error[C008]: this entry stands in the list already
+              --> etc/cogward.yaml:6:96  (identity.providers[3].cognito.client_ids[1])
+
+            error[C016]: `http://e.example` is plain http to another machine: whoever sits between could forge every token
+              --> etc/cogward.yaml:7:35  (identity.providers[4].cognito.issuer)
+              help: use https, or write `allow_insecure: true` in `jwks` where the network is trusted
+
+            error[C017]: the issuer `https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_F` belongs to the provider `f` already
+              --> etc/cogward.yaml:9:7  (identity.providers[6])
+              help: one issuer has one provider; list all clients of a user pool in it"#]],
+    );
+}
+
+#[test]
+fn other_issuers() {
+    check(
+        &providers(
+            "    - { id: a, oidc: { audiences: [] } }\n    - { id: b, oidc: { issuer: login.example, jwks: { url: 'https://u:p@login.example/k' }, audiences: [api], algorithms: [none, XS1, HS256] } }\n    - { id: c, oidc: { issuer: 'https://c.example/?x', jwks: { url: 'http://c.example/k' }, audiences: [api] } }",
+        ),
+        expect![[r#"
+            error[Y005]: `jwks` is missing
+              --> etc/cogward.yaml:3:22  (identity.providers[0].oidc)
+
+            error[Y005]: `issuer` is missing
+              --> etc/cogward.yaml:3:22  (identity.providers[0].oidc)
+
+            error[Y004]: the list is empty
+              --> etc/cogward.yaml:3:35  (identity.providers[0].oidc.audiences)
+              help: fill it or leave the key out
+
+            error[C015]: the URL holds a user name
+              --> etc/cogward.yaml:4:60  (identity.providers[1].oidc.jwks.url)
+
+            error[C015]: the URL `login.example` does not start with `http://` or `https://`
+              --> etc/cogward.yaml:4:32  (identity.providers[1].oidc.issuer)
+
+            error[C031]: `none` is never accepted: anyone could sign with it
+              --> etc/cogward.yaml:4:124  (identity.providers[1].oidc.algorithms[0])
+              help: accepted are: RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA
+
+            error[C031]: `XS1` is not a signature algorithm that is known here
+              --> etc/cogward.yaml:4:130  (identity.providers[1].oidc.algorithms[1])
+              help: accepted are: RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA
+
+            error[C031]: `HS256` is never accepted: anyone could sign with it
+              --> etc/cogward.yaml:4:135  (identity.providers[1].oidc.algorithms[2])
+              help: accepted are: RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA
+
+            error[C016]: `http://c.example/k` is plain http to another machine: whoever sits between could forge every token
+              --> etc/cogward.yaml:5:69  (identity.providers[2].oidc.jwks.url)
+              help: use https, or write `allow_insecure: true` in `jwks` where the network is trusted
+
+            error[C015]: the URL `https://c.example/?x` has a query or a fragment
+              --> etc/cogward.yaml:5:32  (identity.providers[2].oidc.issuer)"#]],
+    );
+}
+
+#[test]
+fn claims() {
+    check(
+        &identity(
+            "  providers: [{ id: a, cognito: { user_pool_id: eu-west-1_A, client_ids: [web] }, principal_claim: email }]\n  roles_claim: 'my roles'",
+        ),
+        expect![[r#"
+            error[C020]: this cannot be the name of a claim
+              --> etc/cogward.yaml:3:16  (identity.roles_claim)
+              help: a claim is named by at most 256 bytes without spaces, such as `sub`, `email` or `custom:tenant`
+
+            warning[C030]: `email` can change hands: a user who takes over the value takes over what it owns
+              --> etc/cogward.yaml:2:100  (identity.providers[0].principal_claim)
+              help: prefer `sub`, which is never given to anyone else"#]],
+    );
+}
+
+#[test]
+fn credentials_and_origins() {
+    let provider = "  providers: [{ id: a, cognito: { user_pool_id: eu-west-1_A, client_ids: [web] } }]\n";
+    check(
+        &identity(&format!(
+            "{provider}  credentials: [bearer, bearer, basic, {{ cookie: 'a b' }}, {{ header: Authorization }}, {{ header: X-Auth-Request-User }}, {{ query: token }}]\n  cookie_origins: ['https://app.example/', '*', 'https://app.example', 'https://APP.example:443']"
+        )),
+        expect![[r#"
+            error[C008]: this entry stands in the list already
+              --> etc/cogward.yaml:3:25  (identity.credentials[1])
+
+            error[C021]: a credential is `bearer`, `{ cookie: NAME }` or `{ header: NAME }`
+              --> etc/cogward.yaml:3:33  (identity.credentials[2])
+
+            error[C021]: `a b` is not the name of a cookie
+              --> etc/cogward.yaml:3:50  (identity.credentials[3].cookie)
+
+            error[C022]: the header `Authorization` has a meaning of its own
+              --> etc/cogward.yaml:3:69  (identity.credentials[4].header)
+              help: choose a name that belongs to your application, such as `X-User-Id`
+
+            error[C022]: the header `X-Auth-Request-User` tells upstreams who asks, and is removed from every request
+              --> etc/cogward.yaml:3:96  (identity.credentials[5].header)
+              help: take the token from another header
+
+            error[Y007]: unknown key `query`
+              --> etc/cogward.yaml:3:128  (identity.credentials[6].query)
+              help: known keys are: cookie, header
+
+            error[C024]: the origin `https://app.example/` has something behind its host and port
+              --> etc/cogward.yaml:4:20  (identity.cookie_origins[0])
+              help: an origin is a scheme, a host and perhaps a port, such as `https://app.example` or `http://localhost:3000`
+
+            error[C024]: the origin `*` does not start with `http://` or `https://`
+              --> etc/cogward.yaml:4:44  (identity.cookie_origins[1])
+              help: an origin is a scheme, a host and perhaps a port, such as `https://app.example` or `http://localhost:3000`
+
+            error[C008]: this entry stands in the list already
+              --> etc/cogward.yaml:4:72  (identity.cookie_origins[3])"#]],
+    );
+    check(
+        &identity(&format!("{provider}  cookie_origins: ['https://app.example']")),
+        expect![[r#"
+        warning[C025]: these origins change nothing: no cookie is a credential
+          --> etc/cogward.yaml:3:19  (identity.cookie_origins)
+          help: add `{ cookie: NAME }` to `credentials`, or leave `cookie_origins` out"#]],
+    );
+}
+
+#[test]
+fn upstreams() {
+    check(
+        &format!(
+            "{IDENTITY}upstreams:\n  - {{ id: a, endpoints: ['http://a/path', 'a:80', 'http://b', 'http://b:80'], host: 'a/b' }}\n  - {{ id: a, endpoints: ['http://a'], timeouts: {{ connect: 0s, raed: 1s }} }}\n  - {{ id: c, endpoints: [] }}\n"
+        ),
+        expect![[r#"
+            error[C026]: the endpoint `http://a/path` has something behind its host and port
+              --> etc/cogward.yaml:3:26  (upstreams[0].endpoints[0])
+              help: an endpoint is a scheme, a host and perhaps a port, such as `http://127.0.0.1:9000` or `https://api.internal`
+
+            error[C026]: the endpoint `a:80` does not start with `http://` or `https://`
+              --> etc/cogward.yaml:3:43  (upstreams[0].endpoints[1])
+              help: an endpoint is a scheme, a host and perhaps a port, such as `http://127.0.0.1:9000` or `https://api.internal`
+
+            error[C008]: this entry stands in the list already
+              --> etc/cogward.yaml:3:63  (upstreams[0].endpoints[3])
+
+            error[C027]: `a/b` is neither `preserve` nor a host such as `api.internal` or `api.internal:8080`
+              --> etc/cogward.yaml:3:85  (upstreams[0].host)
+
+            error[C009]: the id `a` is taken
+              --> etc/cogward.yaml:4:11  (upstreams[1].id)
+
+            error[C005]: `0s` is not between `10ms` and `5m`
+              --> etc/cogward.yaml:4:60  (upstreams[1].timeouts.connect)
+
+            error[Y007]: unknown key `raed`
+              --> etc/cogward.yaml:4:70  (upstreams[1].timeouts.raed)
+              help: did you mean `read`?
+
+            error[Y004]: the list is empty
+              --> etc/cogward.yaml:5:25  (upstreams[2].endpoints)
+              help: fill it or leave the key out"#]],
+    );
+}
+
+#[test]
+fn identity_headers() {
+    check(
+        &with("identity_headers: { X-Forwarded-User: id, 'bad name': id, X-A: id, X_A: email, X-B: 'a b', X-C: 1 }"),
+        expect![[r#"
+            error[C022]: the header `X-Forwarded-User` has a meaning of its own
+              --> etc/cogward.yaml:1:39  (identity_headers.X-Forwarded-User)
+              help: choose a name that belongs to your application, such as `X-User-Id`
+
+            error[C022]: `bad name` is not a header name
+              --> etc/cogward.yaml:1:55  (identity_headers.bad name)
+
+            error[C023]: `x_a` and `x-a` are the same header to some upstreams
+              --> etc/cogward.yaml:1:73  (identity_headers.X_A)
+              help: upper and lower case, `-`, `_` and `.` make no difference there; keep one of them
+
+            error[C020]: this cannot be the name of a claim
+              --> etc/cogward.yaml:1:85  (identity_headers.X-B)
+              help: a claim is named by at most 256 bytes without spaces, such as `sub`, `email` or `custom:tenant`
+
+            error[Y003]: expected a string, found a number
+              --> etc/cogward.yaml:1:97  (identity_headers.X-C)"#]],
+    );
+}
+
+#[test]
+fn what_this_version_does_not_support() {
+    check(
+        &with(
+            "policies:\n  test_on_reload: true\n  cerbos: { profile: lenient, globals: { a: 1 }, schema_enforcement: reject, lenient_scope_search: true, default_policy_version: 'v 1', default_scope: acme }",
+        ),
+        expect![[r#"
+            error[C028]: running policy tests on reload is not supported by this version
+              --> etc/cogward.yaml:2:19  (policies.test_on_reload)
+              help: set `test_on_reload: false` or leave it out
+
+            error[C007]: `lenient` is not `strict`
+              --> etc/cogward.yaml:3:22  (policies.cerbos.profile)
+
+            error[C028]: naming globals is not supported by this version
+              --> etc/cogward.yaml:3:40  (policies.cerbos.globals)
+              help: write `globals: {}` or leave it out
+
+            error[C028]: enforcing schemas is not supported by this version
+              --> etc/cogward.yaml:3:70  (policies.cerbos.schema_enforcement)
+              help: write `schema_enforcement: none` or leave it out
+
+            error[C028]: a lenient scope search is not supported by this version
+              --> etc/cogward.yaml:3:100  (policies.cerbos.lenient_scope_search)
+              help: write `lenient_scope_search: false` or leave it out
+
+            error[C029]: `v 1` is not a policy version: letters, digits and `_`
+              --> etc/cogward.yaml:3:130  (policies.cerbos.default_policy_version)
+
+            error[C028]: a default scope is not supported by this version
+              --> etc/cogward.yaml:3:152  (policies.cerbos.default_scope)
+              help: write `default_scope: ""` or leave it out"#]],
+    );
+}

@@ -1,0 +1,315 @@
+//! What a connection and an exchange on it know about themselves, shared with pingora's filters.
+//!
+//! A filter finds its [`Exchange`] through the session's digest: the one way that is the same for HTTP/1 and HTTP/2, plain and TLS.
+//! HTTP/1 exchanges are ended by the guarded stream, HTTP/2 ones by dropping their future, which resets the stream alone.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU8, AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use pingora::protocols::{Digest, http::ServerSession};
+use tokio::{sync::Notify, time::Instant};
+
+use super::{
+    drain::{Draining, Permit},
+    guard::BODY_PROGRESS,
+};
+
+/// What the TLS handshake of a connection told.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TlsFacts {
+    /// The server name that the client asked for.
+    pub server_name: Option<String>,
+    /// The client's certificate, DER.
+    pub client_certificate: Option<Vec<u8>>,
+}
+
+/// What an exchange has turned into after `101 Switching Protocols`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tunnel {
+    /// WebSocket: it is told why it ends, by a Close frame 1008.
+    WebSocket,
+    /// Anything else: it just ends.
+    Opaque,
+}
+
+/// Why the edge ended an exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cut {
+    /// Its deadline has passed ([`Exchange::expire_in`]).
+    Expired,
+    /// The request body stopped coming.
+    BodyStalled,
+    /// The chunked framing of the request body is broken.
+    BodyMalformed,
+    /// The client stopped taking the answer.
+    WriteStalled,
+    /// An HTTP/2 preface, frame or header block was begun and not finished.
+    FrameStalled,
+}
+
+impl Cut {
+    const fn code(self) -> u8 {
+        match self {
+            Cut::Expired => 1,
+            Cut::BodyStalled => 2,
+            Cut::BodyMalformed => 3,
+            Cut::WriteStalled => 4,
+            Cut::FrameStalled => 5,
+        }
+    }
+
+    fn from_code(code: u8) -> Option<Cut> {
+        [Cut::Expired, Cut::BodyStalled, Cut::BodyMalformed, Cut::WriteStalled, Cut::FrameStalled]
+            .into_iter()
+            .find(|cut| cut.code() == code)
+    }
+}
+
+/// One connection.
+#[derive(Debug)]
+pub struct Conn {
+    peer: SocketAddr,
+    tls: Option<TlsFacts>,
+    draining: Draining,
+    opened: Instant,
+    /// Milliseconds after `opened`; 0 is none.
+    deadline: AtomicU64,
+    tunnel: AtomicU8,
+    cut: AtomicU8,
+    /// Held for as long as anything knows the connection.
+    _permit: Permit,
+}
+
+impl Conn {
+    pub(super) fn new(peer: SocketAddr, tls: Option<TlsFacts>, draining: Draining, permit: Permit) -> Conn {
+        Conn {
+            peer,
+            tls,
+            draining,
+            opened: Instant::now(),
+            deadline: AtomicU64::new(0),
+            tunnel: AtomicU8::new(0),
+            cut: AtomicU8::new(0),
+            _permit: permit,
+        }
+    }
+
+    /// The connection that a session stands on; `None` where the stream is not the edge's.
+    pub fn of(digest: &Digest) -> Option<&Arc<Conn>> {
+        digest.proxy_digest.as_ref()?.user_data.as_ref()?.downcast_ref()
+    }
+
+    /// The address that connected; an IPv4 address is never shown as IPv6.
+    pub fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    /// What the TLS handshake told; `None` on a plain connection.
+    pub fn tls(&self) -> Option<&TlsFacts> {
+        self.tls.as_ref()
+    }
+
+    /// Whether shutdown has begun: answers must then say `Connection: close`.
+    pub fn is_draining(&self) -> bool {
+        self.draining.has_begun()
+    }
+
+    /// Forgets what belonged to the exchange before.
+    pub(super) fn begin_exchange(&self) {
+        self.deadline.store(0, Relaxed);
+        self.tunnel.store(0, Relaxed);
+        self.cut.store(0, Relaxed);
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        match self.deadline.load(Relaxed) {
+            0 => None,
+            after => Some(self.opened + Duration::from_millis(after)),
+        }
+    }
+
+    pub(super) fn tunnel(&self) -> Option<Tunnel> {
+        match self.tunnel.load(Relaxed) {
+            0 => None,
+            1 => Some(Tunnel::WebSocket),
+            _ => Some(Tunnel::Opaque),
+        }
+    }
+
+    pub(super) fn note_cut(&self, cut: Cut) {
+        self.cut.store(cut.code(), Relaxed);
+    }
+
+    fn expire_in(&self, remaining: Duration) {
+        let after = self.opened.elapsed().saturating_add(remaining).as_millis();
+        // A deadline beyond what a timer can hold is none.
+        self.deadline.store(u64::try_from(after).ok().filter(|ms| *ms < FAR_AWAY).map_or(0, |ms| ms.max(1)), Relaxed);
+    }
+}
+
+/// A year, in milliseconds: no exchange lives longer.
+const FAR_AWAY: u64 = 365 * 24 * 60 * 60 * 1000;
+
+/// One request and its answer: how a filter reaches the edge.
+#[derive(Clone, Debug)]
+pub struct Exchange {
+    conn: Arc<Conn>,
+    stream: Option<Arc<Cutoff>>,
+}
+
+impl Exchange {
+    /// The exchange of a session. Called from the filters, in the task that runs the session; `None` where the connection is not the
+    /// edge's, or a HTTP/2 session runs outside its task: treat it as an internal error.
+    pub fn of(session: &ServerSession) -> Option<Exchange> {
+        let conn = Conn::of(session.digest()?)?.clone();
+        let stream = match session.is_http2() {
+            true => Some(CUTOFF.try_with(Arc::clone).ok()?),
+            false => None,
+        };
+        Some(Exchange { conn, stream })
+    }
+
+    /// The connection.
+    pub fn conn(&self) -> &Arc<Conn> {
+        &self.conn
+    }
+
+    /// Ends the exchange after this time, whatever it does then: a WebSocket gets Close 1008, a HTTP/2 stream a reset, anything else a
+    /// closed connection. Called again, it replaces the time.
+    pub fn expire_in(&self, remaining: Duration) {
+        match &self.stream {
+            Some(stream) => stream.expire_in(remaining),
+            None => self.conn.expire_in(remaining),
+        }
+    }
+
+    /// The upstream has agreed to switch protocols: from now on bytes pass in both directions. Must be called before the 101 is
+    /// written; without it the client's bytes are held back as a next request.
+    pub fn upgraded(&self, tunnel: Tunnel) {
+        let code = match tunnel {
+            Tunnel::WebSocket => 1,
+            Tunnel::Opaque => 2,
+        };
+        self.conn.tunnel.store(code, Relaxed);
+    }
+
+    /// A request body is awaited: on HTTP/2 the body clock starts. The clock of an HTTP/1 body runs by itself.
+    pub fn body_awaited(&self) {
+        if let Some(stream) = &self.stream {
+            stream.body_awaited();
+        }
+    }
+
+    /// That many body bytes have come. The clock of HTTP/2 also counts the time in which the upstream takes no bytes.
+    pub fn body_progress(&self, bytes: usize) {
+        if let Some(stream) = &self.stream {
+            stream.body_progress(bytes);
+        }
+    }
+
+    /// The request body is complete.
+    pub fn body_complete(&self) {
+        if let Some(stream) = &self.stream {
+            stream.body_complete();
+        }
+    }
+
+    /// Why the edge has ended this exchange, if it has. After the end of a HTTP/2 exchange no filter runs: ask in `Drop` of the
+    /// context.
+    pub fn cut(&self) -> Option<Cut> {
+        let cut = match &self.stream {
+            Some(stream) => Cut::from_code(stream.cut.load(Relaxed)),
+            None => None,
+        };
+        cut.or_else(|| Cut::from_code(self.conn.cut.load(Relaxed)))
+    }
+}
+
+tokio::task_local! {
+    pub(super) static CUTOFF: Arc<Cutoff>;
+}
+
+/// When an HTTP/2 exchange ends at the latest.
+#[derive(Debug)]
+pub(super) struct Cutoff {
+    body_stall: Duration,
+    times: Mutex<Times>,
+    earlier: Notify,
+    cut: AtomicU8,
+}
+
+#[derive(Debug, Default)]
+struct Times {
+    expires: Option<Instant>,
+    body: Option<Instant>,
+    window: usize,
+}
+
+impl Times {
+    fn next(&self) -> Option<(Instant, Cut)> {
+        let expires = self.expires.map(|at| (at, Cut::Expired));
+        let body = self.body.map(|at| (at, Cut::BodyStalled));
+        [expires, body].into_iter().flatten().min_by_key(|(at, _)| *at)
+    }
+}
+
+impl Cutoff {
+    pub(super) fn new(body_stall: Duration) -> Cutoff {
+        Cutoff { body_stall, times: Mutex::default(), earlier: Notify::new(), cut: AtomicU8::new(0) }
+    }
+
+    fn times(&self) -> std::sync::MutexGuard<'_, Times> {
+        self.times.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn expire_in(&self, remaining: Duration) {
+        self.times().expires = Instant::now().checked_add(remaining);
+        self.earlier.notify_one();
+    }
+
+    fn body_awaited(&self) {
+        self.times().body = Some(Instant::now() + self.body_stall);
+        self.earlier.notify_one();
+    }
+
+    fn body_progress(&self, bytes: usize) {
+        let mut times = self.times();
+        times.window = times.window.saturating_add(bytes);
+        // Later, never earlier: the waiter finds it when it wakes.
+        if times.window >= BODY_PROGRESS && times.body.is_some() {
+            times.window = 0;
+            times.body = Some(Instant::now() + self.body_stall);
+        }
+    }
+
+    fn body_complete(&self) {
+        self.times().body = None;
+    }
+
+    /// Resolves when the exchange must end.
+    pub(super) async fn fires(&self) -> Cut {
+        loop {
+            let next = self.times().next();
+            let Some((at, _)) = next else {
+                self.earlier.notified().await;
+                continue;
+            };
+            tokio::select! {
+                () = tokio::time::sleep_until(at) => {}
+                () = self.earlier.notified() => {}
+            }
+            if let Some((at, cut)) = self.times().next()
+                && at <= Instant::now()
+            {
+                self.cut.store(cut.code(), Relaxed);
+                return cut;
+            }
+        }
+    }
+}

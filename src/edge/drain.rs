@@ -1,0 +1,176 @@
+//! How the edge stops without losing a request.
+//!
+//! First answers say `Connection: close` while connections are still taken, so that clients and load balancers go elsewhere. Then the
+//! listeners close, after their backlog has been taken; then idle connections are dropped and HTTP/2 ones told; then those that still
+//! work get the grace, and what is left is cut and counted.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+
+use pingora::apps::HttpServerApp;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::{Notify, mpsc, watch},
+    task::JoinSet,
+};
+
+use super::{
+    listener::{Edge, EdgeError, accept},
+    refusal::{Refusals, Served},
+};
+
+/// How long connections that were just accepted may take to say something, once the listeners are closed.
+const SETTLE: Duration = Duration::from_millis(300);
+
+/// Stops the edge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stop {
+    /// How long to go on accepting.
+    pub delay: Duration,
+    /// How long requests in flight may then take.
+    pub grace: Duration,
+}
+
+/// How a stop went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DrainOutcome {
+    /// Connections that were still open when the grace was over.
+    pub cut: usize,
+}
+
+/// Whether the edge is stopping.
+#[derive(Clone, Debug, Default)]
+pub struct Draining(Arc<AtomicBool>);
+
+impl Draining {
+    /// From now on readiness is red, and answers close their connection.
+    pub fn has_begun(&self) -> bool {
+        self.0.load(SeqCst)
+    }
+
+    fn begin(&self) {
+        self.0.store(true, SeqCst);
+    }
+}
+
+/// Counts open connections.
+#[derive(Debug, Default)]
+pub(super) struct Census {
+    open: AtomicUsize,
+    empty: Notify,
+}
+
+impl Census {
+    /// A place for one more connection, if there are fewer than `most`.
+    pub(super) fn admit(self: &Arc<Self>, most: usize) -> Option<Permit> {
+        let admitted = self.open.fetch_update(SeqCst, SeqCst, |open| (open < most).then_some(open + 1));
+        admitted.ok().map(|_| Permit { census: self.clone() })
+    }
+
+    pub(super) fn open(&self) -> usize {
+        self.open.load(SeqCst)
+    }
+
+    async fn is_empty(&self) {
+        loop {
+            let mut empty = std::pin::pin!(self.empty.notified());
+            empty.as_mut().enable();
+            if self.open() == 0 {
+                return;
+            }
+            empty.await;
+        }
+    }
+}
+
+/// The place of one connection; given back when dropped.
+#[derive(Debug)]
+pub(super) struct Permit {
+    census: Arc<Census>,
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        if self.census.open.fetch_sub(1, SeqCst) == 1 {
+            self.census.empty.notify_waiters();
+        }
+    }
+}
+
+impl Edge {
+    /// Serves until the first stop, and through it. A second stop while still accepting ends that; a stop after it ends the grace.
+    /// Without any sender left, serves forever.
+    pub async fn run<A>(self, app: Arc<A>, refusals: Arc<dyn Refusals>, mut stops: mpsc::Receiver<Stop>) -> DrainOutcome
+    where
+        A: HttpServerApp + Send + Sync + 'static,
+    {
+        let (close, closing) = watch::channel(false);
+        let (down, shutdown) = watch::channel(false);
+        let (census, draining) = (self.census(), self.draining());
+        let served = Served { app: app.clone(), refusals };
+        let mut loops = JoinSet::new();
+        for listening in self.into_listening(served, &closing, &shutdown) {
+            loops.spawn(accept(listening));
+        }
+        let mut stop = next(&mut stops).await;
+        draining.begin();
+        tokio::select! {
+            () = tokio::time::sleep(stop.delay) => {}
+            sooner = next(&mut stops) => stop = sooner,
+        }
+        close.send_replace(true);
+        // What the loops return keeps the connections alive.
+        let connections = loops.join_all().await;
+        // Nothing to settle where nothing is open: either way is well.
+        let _ = tokio::time::timeout(SETTLE, census.is_empty()).await;
+        down.send_replace(true);
+        app.http_cleanup().await;
+        finish(&census, stop.grace, &mut stops).await;
+        let cut = census.open();
+        for mut tasks in connections {
+            tasks.shutdown().await;
+        }
+        DrainOutcome { cut }
+    }
+}
+
+/// Waits for the connections that still work.
+async fn finish(census: &Census, grace: Duration, stops: &mut mpsc::Receiver<Stop>) {
+    tokio::select! {
+        () = census.is_empty() => {}
+        () = tokio::time::sleep(grace) => {}
+        _ = next(stops) => {}
+    }
+}
+
+async fn next(stops: &mut mpsc::Receiver<Stop>) -> Stop {
+    match stops.recv().await {
+        Some(stop) => stop,
+        None => std::future::pending().await,
+    }
+}
+
+/// The stops that signals ask for: SIGTERM with the current pace, SIGINT without its delay. Must be called inside the runtime.
+pub fn signals(pace: impl Fn() -> Stop + Send + 'static) -> Result<mpsc::Receiver<Stop>, EdgeError> {
+    let mut term = signal(SignalKind::terminate()).map_err(|source| EdgeError::Signals { source })?;
+    let mut int = signal(SignalKind::interrupt()).map_err(|source| EdgeError::Signals { source })?;
+    let (sender, stops) = mpsc::channel(4);
+    tokio::spawn(async move {
+        loop {
+            let stop = tokio::select! {
+                Some(()) = term.recv() => pace(),
+                Some(()) = int.recv() => Stop { delay: Duration::ZERO, ..pace() },
+                else => return,
+            };
+            if sender.send(stop).await.is_err() {
+                return;
+            }
+        }
+    });
+    Ok(stops)
+}

@@ -1,0 +1,517 @@
+//! The guarded stream: every byte of a connection passes through it, and nothing waits without a limit.
+//!
+//! On HTTP/1 it hands pingora exactly one request: the judged head, then the body up to its end; what follows stays here for the next
+//! head. On HTTP/2 it watches that nothing begun stays unfinished. Both ways a client must go on taking what is written.
+//! Reads no head (`head` does) and no message. On the fast path it reads no clock and makes no timer: those start when a read or
+//! write would block. Invariant: once a limit has been passed, every later read fails.
+
+mod clock;
+mod frames;
+mod framing;
+mod linger;
+mod output;
+
+use std::{
+    fmt, io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use bytes::BytesMut;
+use pingora::protocols::{
+    ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, Stream, TimingDigest,
+    UniqueID, UniqueIDType, raw_connect::ProxyDigest, tls::SslDigest, tls::TlsRef,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf},
+    time::Instant,
+};
+
+use self::{
+    clock::Clock,
+    frames::{Http2Frames, Progress},
+    output::Output,
+};
+pub(super) use self::{frames::PREFACE, framing::Body, linger::turn_away};
+use super::conn::{Conn, Cut};
+use crate::config::Limits;
+
+/// A body that brings fewer bytes than this in one `body_stall` has stalled.
+pub(super) const BODY_PROGRESS: usize = 64;
+
+/// How much of a next request is taken in while one is served.
+const AHEAD: usize = 16 * 1024;
+
+/// How much is read at once while a request head is awaited.
+const CHUNK: usize = 4096;
+
+/// A connection with limits.
+pub struct Guard {
+    io: Stream,
+    conn: Arc<Conn>,
+    digest: Arc<ProxyDigest>,
+    limits: Limits,
+    protocol: Protocol,
+    /// Read, and not handed over yet.
+    input: BytesMut,
+    output: Output,
+    /// Body bytes since the stall clock started.
+    window: usize,
+    stall: Clock,
+    deadline: Clock,
+    deadline_at: Option<Instant>,
+    failed: bool,
+}
+
+#[derive(Debug)]
+enum Protocol {
+    Http1(Flow),
+    Http2(Http2Frames),
+}
+
+/// What pingora may read now.
+#[derive(Debug)]
+enum Flow {
+    /// The first `left` bytes of the input: a judged head.
+    Head { left: usize, body: Body },
+    /// The body.
+    Body(Body),
+    /// Nothing: the request is complete, or none has begun.
+    Rest,
+}
+
+impl Flow {
+    fn of(body: Body) -> Flow {
+        if body.is_complete() { Flow::Rest } else { Flow::Body(body) }
+    }
+}
+
+impl fmt::Debug for Guard {
+    // Not the buffers: they hold credentials.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Guard").field("peer", &self.conn.peer()).finish_non_exhaustive()
+    }
+}
+
+impl Guard {
+    pub(super) fn new(io: Stream, conn: Arc<Conn>, limits: Limits) -> Guard {
+        // pingora's slot for what a CONNECT proxy said is the one that filters can read on every protocol.
+        let (response, ()) = http::Response::new(()).into_parts();
+        let digest = Arc::new(ProxyDigest::new(Box::new(response.into()), Some(Box::new(conn.clone()))));
+        Guard {
+            io,
+            conn,
+            digest,
+            limits,
+            protocol: Protocol::Http1(Flow::Rest),
+            input: BytesMut::new(),
+            output: Output::default(),
+            window: 0,
+            stall: Clock::default(),
+            deadline: Clock::default(),
+            deadline_at: None,
+            failed: false,
+        }
+    }
+
+    pub(super) fn conn(&self) -> &Arc<Conn> {
+        &self.conn
+    }
+
+    pub(super) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// What has been read and not handed over.
+    pub(super) fn input(&self) -> &[u8] {
+        &self.input
+    }
+
+    /// Lets pingora read the first `length` bytes of the input as a head, and then this body.
+    pub(super) fn grant(&mut self, length: usize, body: Body) {
+        self.conn.begin_exchange();
+        self.stall.stop();
+        self.protocol = Protocol::Http1(Flow::Head { left: length.min(self.input.len()), body });
+    }
+
+    /// Everything, also what has been read, is HTTP/2 from now on.
+    pub(super) fn into_http2(mut self) -> Guard {
+        self.protocol = Protocol::Http2(Http2Frames::default());
+        self
+    }
+
+    /// Whether the request that was granted has been read to its end.
+    pub(super) fn is_at_rest(&self) -> bool {
+        matches!(self.protocol, Protocol::Http1(Flow::Rest))
+    }
+
+    /// Waits for input; false at the end of the connection.
+    pub(super) async fn fill(&mut self) -> io::Result<bool> {
+        if self.input.is_empty() {
+            // An idle connection keeps no buffer.
+            self.input = BytesMut::new();
+        }
+        std::future::poll_fn(|cx| self.poll_fill(cx)).await
+    }
+
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        let mut room = [std::mem::MaybeUninit::<u8>::uninit(); CHUNK];
+        let mut read = ReadBuf::uninit(&mut room);
+        ready!(Pin::new(&mut self.io).poll_read(cx, &mut read))?;
+        self.input.extend_from_slice(read.filled());
+        Poll::Ready(Ok(!read.filled().is_empty()))
+    }
+
+    fn read_http1(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let Protocol::Http1(flow) = &mut self.protocol else { return self.read_http2(cx, buf) };
+        match flow {
+            Flow::Head { left, body } => {
+                let given = (*left).min(buf.remaining()).min(self.input.len());
+                buf.put_slice(&self.input.split_to(given));
+                *left -= given;
+                if *left == 0 {
+                    let body = std::mem::replace(body, Body::Length(0));
+                    *flow = Flow::of(body);
+                }
+                Poll::Ready(Ok(()))
+            }
+            Flow::Body(_) => self.read_body(cx, buf),
+            Flow::Rest if self.conn.tunnel().is_some() => self.read_tunnel(cx, buf),
+            Flow::Rest => self.read_ahead(cx),
+        }
+    }
+
+    fn read_body(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        if self.input.is_empty() {
+            match Pin::new(&mut self.io).poll_read(cx, buf) {
+                Poll::Pending => return self.await_body(cx),
+                Poll::Ready(read) => read?,
+            }
+        } else {
+            let given = self.input.len().min(buf.remaining());
+            buf.put_slice(&self.input.split_to(given));
+        }
+        let fresh = buf.filled().get(before..).unwrap_or_default();
+        let Protocol::Http1(Flow::Body(body)) = &mut self.protocol else { return Poll::Ready(Ok(())) };
+        if fresh.is_empty() {
+            // The client has gone; pingora says what that means.
+            return Poll::Ready(Ok(()));
+        }
+        let Ok(taken) = body.take(fresh) else {
+            buf.set_filled(before);
+            return self.fail(cx, Cut::BodyMalformed);
+        };
+        let complete = body.is_complete();
+        if let Some(surplus) = fresh.get(taken..).filter(|surplus| !surplus.is_empty()) {
+            // SECURITY: `a_second_request_behind_a_body_is_answered_on_its_own`: it was read with the body, but is not part of it.
+            let mut input = BytesMut::with_capacity(surplus.len() + self.input.len());
+            input.extend_from_slice(surplus);
+            input.extend_from_slice(&self.input);
+            self.input = input;
+            buf.set_filled(before + taken);
+        }
+        self.window += taken;
+        if complete {
+            self.protocol = Protocol::Http1(Flow::Rest);
+            self.stall.stop();
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn await_body(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let stall = self.limits.body_stall;
+        if self.is_stalled(cx, stall) {
+            return self.fail(cx, Cut::BodyStalled);
+        }
+        self.await_deadline(cx)
+    }
+
+    /// Whether fewer than [`BODY_PROGRESS`] bytes have come in this time.
+    fn is_stalled(&mut self, cx: &mut Context<'_>, within: Duration) -> bool {
+        loop {
+            let window = &mut self.window;
+            let over = self.stall.poll_until(cx, || {
+                *window = 0;
+                Instant::now() + within
+            });
+            if over.is_pending() {
+                return false;
+            }
+            if self.window < BODY_PROGRESS {
+                return true;
+            }
+            self.stall.stop();
+        }
+    }
+
+    /// The request is complete: what comes now belongs to the next one, and only the end of the connection is told.
+    fn read_ahead(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.input.len() < AHEAD {
+            match self.poll_fill(cx) {
+                Poll::Ready(Ok(true)) => {}
+                Poll::Ready(Ok(false)) => return Poll::Ready(Ok(())),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => break,
+            }
+        }
+        self.await_deadline(cx)
+    }
+
+    fn read_tunnel(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.is_expired(cx) {
+            return self.fail(cx, Cut::Expired);
+        }
+        if !self.input.is_empty() {
+            let given = self.input.len().min(buf.remaining());
+            buf.put_slice(&self.input.split_to(given));
+            return Poll::Ready(Ok(()));
+        }
+        Pin::new(&mut self.io).poll_read(cx, buf)
+    }
+
+    fn read_http2(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let Protocol::Http2(frames) = &mut self.protocol else { return Poll::Ready(Ok(())) };
+        let before = buf.filled().len();
+        if self.input.is_empty() {
+            match Pin::new(&mut self.io).poll_read(cx, buf) {
+                Poll::Pending => return self.await_frame(cx),
+                Poll::Ready(read) => read?,
+            }
+        } else {
+            let given = self.input.len().min(buf.remaining());
+            buf.put_slice(&self.input.split_to(given));
+        }
+        let fresh = buf.filled().get(before..).unwrap_or_default();
+        match frames.follow(fresh) {
+            Progress::Rested => self.stall.stop(),
+            Progress::Unfinished if frames.is_in_data() => self.window += fresh.len(),
+            Progress::Unfinished => {}
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn await_frame(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Protocol::Http2(frames) = &self.protocol else { return Poll::Pending };
+        if !frames.is_unfinished() {
+            self.stall.stop();
+            return Poll::Pending;
+        }
+        let within = if frames.is_in_data() { self.limits.body_stall } else { self.limits.header_timeout };
+        if self.is_stalled(cx, within) { self.fail(cx, Cut::FrameStalled) } else { Poll::Pending }
+    }
+
+    fn await_deadline(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.is_expired(cx) { self.fail(cx, Cut::Expired) } else { Poll::Pending }
+    }
+
+    /// Whether the deadline of the exchange has passed; if not, the task is woken then.
+    fn is_expired(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(at) = self.conn.deadline() else { return false };
+        if self.deadline_at.replace(at) != Some(at) {
+            self.deadline.stop();
+        }
+        self.deadline.poll_until(cx, || at).is_ready()
+    }
+
+    /// Ends the exchange. A WebSocket is told, where a frame may stand.
+    fn fail(&mut self, cx: &mut Context<'_>, cut: Cut) -> Poll<io::Result<()>> {
+        if !self.failed {
+            self.failed = true;
+            self.conn.note_cut(cut);
+            tracing::debug!(peer = %self.conn.peer(), ?cut, "the edge has ended an exchange");
+            if cut == Cut::Expired {
+                self.output.say_goodbye(&mut self.io, cx);
+            }
+        }
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the edge has ended this exchange")))
+    }
+
+    /// What a write that would block means: wait on, or the end.
+    fn await_write<T>(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
+        let cut = if self.is_expired(cx) {
+            Cut::Expired
+        } else if self.output.is_stalled(cx, self.limits.write_stall) {
+            Cut::WriteStalled
+        } else {
+            return Poll::Pending;
+        };
+        self.fail(cx, cut).map(|failed| failed.and(Err(io::ErrorKind::TimedOut.into())))
+    }
+
+    /// Writes out what is buffered.
+    fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.output.poll_drain(&mut self.io, cx) {
+            Poll::Pending => self.await_write(cx),
+            done @ Poll::Ready(_) => done,
+        }
+    }
+
+    /// Where a tunnel is written to, its frames are followed; an exchange over its deadline is written no further.
+    fn before_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.is_expired(cx) {
+            return self.fail(cx, Cut::Expired);
+        }
+        self.output.follow(self.conn.tunnel());
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncRead for Guard {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let guard = self.get_mut();
+        if guard.failed {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        if buf.remaining() == 0 {
+            return Poll::Ready(Ok(()));
+        }
+        guard.read_http1(cx, buf)
+    }
+}
+
+impl AsyncWrite for Guard {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let guard = self.get_mut();
+        ready!(guard.before_write(cx))?;
+        if !guard.output.has_room(bytes.len()) {
+            ready!(guard.poll_drain(cx))?;
+        }
+        if guard.output.has_room(bytes.len()) {
+            guard.output.hold(bytes);
+            return Poll::Ready(Ok(bytes.len()));
+        }
+        match Pin::new(&mut guard.io).poll_write(cx, bytes) {
+            Poll::Pending => guard.await_write(cx),
+            Poll::Ready(written) => {
+                let written = written?;
+                guard.output.wrote(bytes.get(..written).unwrap_or_default());
+                Poll::Ready(Ok(written))
+            }
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let guard = self.get_mut();
+        ready!(guard.poll_drain(cx))?;
+        match Pin::new(&mut guard.io).poll_flush(cx) {
+            Poll::Pending => guard.await_write(cx),
+            done @ Poll::Ready(_) => {
+                guard.output.wrote(&[]);
+                done
+            }
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let guard = self.get_mut();
+        ready!(guard.poll_drain(cx))?;
+        match Pin::new(&mut guard.io).poll_shutdown(cx) {
+            Poll::Pending => guard.await_write(cx),
+            done @ Poll::Ready(_) => done,
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let guard = self.get_mut();
+        ready!(guard.before_write(cx))?;
+        let total = slices.iter().map(|slice| slice.len()).sum();
+        if !guard.output.has_room(total) {
+            ready!(guard.poll_drain(cx))?;
+        }
+        if guard.output.has_room(total) {
+            slices.iter().for_each(|slice| guard.output.hold(slice));
+            return Poll::Ready(Ok(total));
+        }
+        match Pin::new(&mut guard.io).poll_write_vectored(cx, slices) {
+            Poll::Pending => guard.await_write(cx),
+            Poll::Ready(written) => {
+                let written = written?;
+                let mut left = written;
+                for slice in slices {
+                    let part = left.min(slice.len());
+                    guard.output.wrote(slice.get(..part).unwrap_or_default());
+                    left -= part;
+                }
+                Poll::Ready(Ok(written))
+            }
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+}
+
+#[async_trait]
+impl Shutdown for Guard {
+    async fn shutdown(&mut self) {
+        // The client of a request that was not read to its end would get a reset instead of the answer.
+        let unread = !self.is_at_rest() || !self.input.is_empty();
+        // A failure here means that the connection has gone already.
+        let _ = AsyncWriteExt::shutdown(self).await;
+        if unread && matches!(self.protocol, Protocol::Http1(_)) {
+            self.linger().await;
+        }
+    }
+}
+
+impl UniqueID for Guard {
+    fn id(&self) -> UniqueIDType {
+        self.io.id()
+    }
+}
+
+impl Ssl for Guard {
+    fn get_ssl(&self) -> Option<&TlsRef> {
+        self.io.get_ssl()
+    }
+
+    fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
+        self.io.get_ssl_digest()
+    }
+
+    fn selected_alpn_proto(&self) -> Option<ALPN> {
+        match &self.protocol {
+            // Also by prior knowledge, where no ALPN has spoken.
+            Protocol::Http2(_) => Some(ALPN::H2),
+            Protocol::Http1(_) => self.io.selected_alpn_proto(),
+        }
+    }
+}
+
+impl GetTimingDigest for Guard {
+    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
+        self.io.get_timing_digest()
+    }
+
+    fn get_read_pending_time(&self) -> Duration {
+        self.io.get_read_pending_time()
+    }
+
+    fn get_write_pending_time(&self) -> Duration {
+        self.io.get_write_pending_time()
+    }
+}
+
+impl GetProxyDigest for Guard {
+    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
+        Some(self.digest.clone())
+    }
+}
+
+impl GetSocketDigest for Guard {
+    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
+        self.io.get_socket_digest()
+    }
+}
+
+/// Not offered: it would wait without a limit.
+impl Peek for Guard {}

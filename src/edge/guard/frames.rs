@@ -1,0 +1,223 @@
+//! Whether a connection stands between two frames.
+//!
+//! Two trackers that follow frame headers and nothing else: HTTP/2 as it is read (a client must finish what it has begun), WebSocket as
+//! it is written (a Close frame must not land inside another frame). Neither judges the frames: h2 and the endpoints do.
+
+/// The connection preface of HTTP/2.
+pub(in crate::edge) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+const HEADERS: u8 = 1;
+const CONTINUATION: u8 = 9;
+const END_HEADERS: u8 = 4;
+
+/// HTTP/2, client to server.
+#[derive(Debug, Default)]
+pub(super) struct Http2Frames {
+    preface: usize,
+    head: FrameHead<9>,
+    left: usize,
+    data: bool,
+    block: bool,
+}
+
+/// What a read did to the frames.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Progress {
+    /// At some moment nothing was unfinished.
+    Rested,
+    /// What was unfinished still is.
+    Unfinished,
+}
+
+impl Http2Frames {
+    /// Follows these bytes.
+    pub(super) fn follow(&mut self, mut bytes: &[u8]) -> Progress {
+        let mut progress = Progress::Unfinished;
+        while !bytes.is_empty() {
+            let skip = if self.preface < PREFACE.len() {
+                let skip = (PREFACE.len() - self.preface).min(bytes.len());
+                self.preface += skip;
+                skip
+            } else if self.left > 0 {
+                let skip = self.left.min(bytes.len());
+                self.left -= skip;
+                skip
+            } else {
+                let (taken, head) = self.head.take(bytes);
+                if let Some([a, b, c, kind, flags, ..]) = head {
+                    self.left = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);
+                    self.data = kind == 0;
+                    if kind == HEADERS || kind == CONTINUATION {
+                        self.block = flags & END_HEADERS == 0;
+                    }
+                }
+                taken
+            };
+            bytes = bytes.get(skip..).unwrap_or_default();
+            if !self.is_unfinished() {
+                progress = Progress::Rested;
+            }
+        }
+        progress
+    }
+
+    /// Whether the preface, a frame or a header block was begun and not finished.
+    pub(super) fn is_unfinished(&self) -> bool {
+        self.preface < PREFACE.len() || self.head.filled > 0 || self.left > 0 || self.block
+    }
+
+    /// Whether what is unfinished is the payload of a DATA frame.
+    pub(super) fn is_in_data(&self) -> bool {
+        self.left > 0 && self.data
+    }
+}
+
+/// WebSocket, server to client, behind the head of the 101.
+#[derive(Debug, Default)]
+pub(super) struct WebSocketFrames {
+    in_frames: bool,
+    tail: u32,
+    head: FrameHead<10>,
+    left: u64,
+}
+
+impl WebSocketFrames {
+    /// Follows these bytes.
+    pub(super) fn follow(&mut self, mut bytes: &[u8]) {
+        while let Some((first, after)) = bytes.split_first() {
+            if !self.in_frames {
+                self.tail = self.tail << 8 | u32::from(*first);
+                self.in_frames = self.tail == u32::from_be_bytes(*b"\r\n\r\n");
+                bytes = after;
+                continue;
+            }
+            if self.left > 0 {
+                let skip = usize::try_from(self.left).unwrap_or(usize::MAX).min(bytes.len());
+                self.left -= skip as u64;
+                bytes = bytes.get(skip..).unwrap_or_default();
+                continue;
+            }
+            self.head.push(*first);
+            bytes = after;
+            if let Some(length) = self.payload() {
+                self.left = length;
+                self.head.filled = 0;
+            }
+        }
+    }
+
+    /// The payload length, once the frame head is whole. Servers do not mask.
+    fn payload(&self) -> Option<u64> {
+        let [_, length, rest @ ..] = self.head.bytes;
+        let [a, b, c, d, e, f, g, h] = rest;
+        match (length & 0x7f, self.head.filled) {
+            (126, 4) => Some(u64::from(u16::from_be_bytes([a, b]))),
+            (127, 10) => Some(u64::from_be_bytes([a, b, c, d, e, f, g, h])),
+            (short @ ..126, 2) => Some(u64::from(short)),
+            _ => None,
+        }
+    }
+
+    /// Whether a frame of our own may be written now.
+    pub(super) fn is_between(&self) -> bool {
+        self.in_frames && self.head.filled == 0 && self.left == 0
+    }
+}
+
+/// The first bytes of a frame, as they come.
+#[derive(Debug)]
+struct FrameHead<const N: usize> {
+    bytes: [u8; N],
+    filled: usize,
+}
+
+impl<const N: usize> Default for FrameHead<N> {
+    fn default() -> Self {
+        FrameHead { bytes: [0; N], filled: 0 }
+    }
+}
+
+impl<const N: usize> FrameHead<N> {
+    fn push(&mut self, byte: u8) {
+        if let Some(slot) = self.bytes.get_mut(self.filled) {
+            *slot = byte;
+            self.filled += 1;
+        }
+    }
+
+    /// How many bytes were taken, and the head once it is whole.
+    fn take(&mut self, bytes: &[u8]) -> (usize, Option<[u8; N]>) {
+        let taken = (N - self.filled).min(bytes.len());
+        bytes.iter().take(taken).for_each(|byte| self.push(*byte));
+        if self.filled < N {
+            return (taken, None);
+        }
+        self.filled = 0;
+        (taken, Some(self.bytes))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(kind: u8, flags: u8, payload: &[u8]) -> Vec<u8> {
+        let mut frame = vec![0, 0, u8::try_from(payload.len()).unwrap(), kind, flags, 0, 0, 0, 1];
+        frame.extend_from_slice(payload);
+        frame
+    }
+
+    #[test]
+    fn a_whole_preface_and_whole_frames_are_finished() {
+        let wire = [PREFACE, &frame(4, 0, b""), &frame(HEADERS, END_HEADERS, b"abc"), &frame(0, 0, b"data")].concat();
+        for piece in [1, 5, 9, wire.len()] {
+            let mut frames = Http2Frames::default();
+            assert!(frames.is_unfinished());
+            wire.chunks(piece).for_each(|part| {
+                frames.follow(part);
+            });
+            assert!(!frames.is_unfinished(), "in pieces of {piece}");
+        }
+    }
+
+    #[test]
+    fn half_a_preface_a_frame_or_a_header_block_is_unfinished() {
+        for begun in [&frame(0, 0, b"data")[..5], &frame(0, 0, b"data")[..11], &frame(HEADERS, 0, b"abc")] {
+            let mut frames = Http2Frames::default();
+            frames.follow(&PREFACE[..20]);
+            assert!(frames.is_unfinished());
+            assert_eq!(frames.follow(&PREFACE[20..]), Progress::Rested);
+            assert_eq!(frames.follow(begun), Progress::Unfinished);
+            assert!(frames.is_unfinished());
+        }
+    }
+
+    #[test]
+    fn a_read_that_ends_one_frame_and_begins_another_has_rested() {
+        let mut frames = Http2Frames::default();
+        frames.follow(PREFACE);
+        let wire = [frame(0, 0, b"data"), frame(0, 0, b"more")].concat();
+        assert_eq!(frames.follow(&wire[..11]), Progress::Unfinished);
+        assert!(frames.is_in_data());
+        assert_eq!(frames.follow(&wire[11..20]), Progress::Rested);
+        assert!(frames.is_unfinished());
+    }
+
+    #[test]
+    fn a_close_frame_may_stand_between_frames_only() {
+        let long = [&[0x82, 126, 1, 0][..], &[7; 256]].concat();
+        let huge = [&[0x82, 127, 0, 0, 0, 0, 0, 1, 0, 0][..], &[7; 65_536]].concat();
+        for message in [&[0x81, 2, b'h', b'i'][..], &long, &huge] {
+            let mut frames = WebSocketFrames::default();
+            frames.follow(b"HTTP/1.1 101 Switching Protocols\r\n\r");
+            assert!(!frames.is_between());
+            frames.follow(b"\n");
+            assert!(frames.is_between());
+            let (first, last) = message.split_at(message.len() - 1);
+            frames.follow(first);
+            assert!(!frames.is_between());
+            frames.follow(last);
+            assert!(frames.is_between());
+        }
+    }
+}

@@ -1,0 +1,377 @@
+//! Listening sockets, and the way of a connection from `accept` to its protocol.
+//!
+//! Every fault at the start is an error that names the address or the file. A connection takes a place among all connections before
+//! anything is done for it, the TLS handshake has a deadline, and a listener outlives a lack of file descriptors.
+
+use std::{
+    fmt,
+    future::Future,
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    os::fd::AsRawFd,
+    pin::pin,
+    sync::Arc,
+    task::Poll,
+    time::Duration,
+};
+
+use pingora::{
+    apps::HttpServerApp,
+    listeners::tls::Acceptor,
+    protocols::{
+        ALPN, GetSocketDigest, SocketDigest, Ssl, Stream, l4::socket::SocketAddr as PingoraAddr,
+        l4::stream::Stream as L4Stream,
+    },
+    server::ShutdownWatch,
+};
+use thiserror::Error;
+use tokio::{
+    net::{TcpListener, TcpSocket, TcpStream},
+    sync::{Semaphore, watch},
+    task::JoinSet,
+};
+
+use super::{
+    conn::{Conn, TlsFacts},
+    drain::{Census, Draining, Permit},
+    guard::{Guard, turn_away},
+    head::Greeting,
+    http1, http2,
+    refusal::{EdgeRefusal, Served},
+    tls::{ServerCertificate, TlsError},
+};
+use crate::config::{Limits, Listener};
+
+/// Connections that wait for `accept`.
+const BACKLOG: u32 = 4096;
+
+/// How long a listener may take to answer itself.
+const PROBE: Duration = Duration::from_secs(1);
+
+/// After an `accept` that failed for lack of something.
+const BACK_OFF: Duration = Duration::from_millis(100);
+
+/// Connections over the cap that are told so at once; more are just closed.
+const TOLD: usize = 256;
+
+/// The limits for the next connection: a reload may change them.
+pub type CurrentLimits = Arc<dyn Fn() -> Limits + Send + Sync>;
+
+/// Why the edge cannot serve.
+#[derive(Debug, Error)]
+pub enum EdgeError {
+    /// An address cannot be taken.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// The address as configured.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The certificate of a listener cannot be served.
+    #[error("cannot serve TLS on {address}")]
+    Tls {
+        /// The address as configured.
+        address: SocketAddr,
+        /// Why.
+        source: Box<TlsError>,
+    },
+    /// A listener was bound, but a connection to it fails.
+    #[error("the listener on {address} does not answer: {source}")]
+    Silent {
+        /// The bound address.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// Signals cannot be received.
+    #[error("cannot receive signals")]
+    Signals {
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// Bound listeners that answer.
+pub struct Edge {
+    bound: Vec<Bound>,
+    limits: CurrentLimits,
+    census: Arc<Census>,
+    draining: Draining,
+}
+
+struct Bound {
+    listener: TcpListener,
+    address: SocketAddr,
+    tls: Option<(Arc<ServerCertificate>, Arc<Acceptor>)>,
+    /// Clients that were quicker than the probe.
+    early: Vec<(TcpStream, SocketAddr)>,
+}
+
+impl Bound {
+    /// Connects to itself, and takes that connection.
+    async fn probe(&mut self) -> io::Result<()> {
+        let ip: IpAddr = match (self.address.ip(), self.address.is_ipv4()) {
+            (ip, true) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+            (ip, false) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+            (ip, true | false) => ip,
+        };
+        let probe = TcpStream::connect((ip, self.address.port())).await?.local_addr()?;
+        loop {
+            let (tcp, peer) = self.listener.accept().await?;
+            if peer == probe {
+                return Ok(());
+            }
+            self.early.push((tcp, peer));
+        }
+    }
+}
+
+impl fmt::Debug for Edge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Edge").field("addresses", &self.addresses()).finish_non_exhaustive()
+    }
+}
+
+impl Edge {
+    /// Takes every address, and checks that each listener answers. All or none.
+    pub async fn bind(listeners: &[Listener], limits: CurrentLimits) -> Result<Edge, EdgeError> {
+        let mut bound = Vec::with_capacity(listeners.len());
+        for listener in listeners {
+            bound.push(bind(listener)?);
+        }
+        for bound in &mut bound {
+            let answered = tokio::time::timeout(PROBE, bound.probe()).await;
+            let answered = answered.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+            answered.map_err(|source| EdgeError::Silent { address: bound.address, source })?;
+        }
+        Ok(Edge { bound, limits, census: Arc::default(), draining: Draining::default() })
+    }
+
+    /// Where the listeners are, in their order; port 0 has become the real one.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.bound.iter().map(|bound| bound.address).collect()
+    }
+
+    /// The certificates of the TLS listeners, in their order: to replace them while they serve.
+    pub fn certificates(&self) -> Vec<Arc<ServerCertificate>> {
+        self.bound.iter().filter_map(|bound| bound.tls.as_ref()).map(|(certificate, _)| certificate.clone()).collect()
+    }
+
+    /// Whether a stop has begun: for readiness.
+    pub fn draining(&self) -> Draining {
+        self.draining.clone()
+    }
+
+    /// Tells how many connections are open: for the gauge.
+    pub fn open_connections(&self) -> impl Fn() -> usize + Send + Sync + 'static {
+        let census = self.census.clone();
+        move || census.open()
+    }
+
+    pub(super) fn census(&self) -> Arc<Census> {
+        self.census.clone()
+    }
+
+    pub(super) fn into_listening<A>(
+        self,
+        served: Served<A>,
+        closing: &watch::Receiver<bool>,
+        shutdown: &ShutdownWatch,
+    ) -> Vec<Listening<A>> {
+        let shared = Arc::new(Shared {
+            served,
+            limits: self.limits,
+            census: self.census,
+            draining: self.draining,
+            told: Arc::new(Semaphore::new(TOLD)),
+            shutdown: shutdown.clone(),
+        });
+        let listening = |bound| Listening { bound, shared: shared.clone(), closing: closing.clone() };
+        self.bound.into_iter().map(listening).collect()
+    }
+}
+
+fn bind(listener: &Listener) -> Result<Bound, EdgeError> {
+    let address = listener.address;
+    let tls = match &listener.tls {
+        None => None,
+        Some(files) => {
+            let tls = |fault| EdgeError::Tls { address, source: Box::new(fault) };
+            let certificate = Arc::new(ServerCertificate::read(files).map_err(tls)?);
+            let acceptor = Arc::new(certificate.acceptor().map_err(tls)?);
+            Some((certificate, acceptor))
+        }
+    };
+    let listen = |source| EdgeError::Listen { address, source };
+    let listener = listen_on(address).map_err(listen)?;
+    let address = listener.local_addr().map_err(listen)?;
+    Ok(Bound { listener, address, tls, early: Vec::new() })
+}
+
+fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+/// A listener with what its connections share.
+pub(super) struct Listening<A> {
+    bound: Bound,
+    shared: Arc<Shared<A>>,
+    closing: watch::Receiver<bool>,
+}
+
+struct Shared<A> {
+    served: Served<A>,
+    limits: CurrentLimits,
+    census: Arc<Census>,
+    draining: Draining,
+    told: Arc<Semaphore>,
+    shutdown: ShutdownWatch,
+}
+
+/// Takes connections until told to close, and then those that wait already. The connections live as long as what is returned.
+pub(super) async fn accept<A>(listening: Listening<A>) -> JoinSet<()>
+where
+    A: HttpServerApp + Send + Sync + 'static,
+{
+    let Listening { bound, shared, mut closing } = listening;
+    let tls = bound.tls.as_ref().map(|(_, acceptor)| acceptor);
+    let mut connections = JoinSet::new();
+    let mut failing = false;
+    for client in bound.early {
+        shared.spawn(&mut connections, client, tls);
+    }
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            _ = closing.wait_for(|closing| *closing) => break,
+            accepted = bound.listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((tcp, peer)) => {
+                failing = false;
+                shared.spawn(&mut connections, (tcp, peer), tls);
+            }
+            Err(error) if is_of_the_client(&error) => {}
+            Err(error) => {
+                if !std::mem::replace(&mut failing, true) {
+                    tracing::error!(address = %bound.address, %error, "cannot accept connections");
+                }
+                tokio::time::sleep(BACK_OFF).await;
+            }
+        }
+        reap(&mut connections);
+    }
+    while let Some((tcp, peer)) = waiting(&bound.listener).await {
+        shared.spawn(&mut connections, (tcp, peer), tls);
+    }
+    connections
+}
+
+/// A connection that the kernel has accepted already.
+async fn waiting(listener: &TcpListener) -> Option<(TcpStream, SocketAddr)> {
+    let mut accept = pin!(tokio::task::unconstrained(listener.accept()));
+    std::future::poll_fn(|cx| match accept.as_mut().poll(cx) {
+        Poll::Ready(accepted) => Poll::Ready(accepted.ok()),
+        Poll::Pending => Poll::Ready(None),
+    })
+    .await
+}
+
+fn is_of_the_client(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
+    )
+}
+
+fn reap(connections: &mut JoinSet<()>) {
+    while let Some(ended) = connections.try_join_next() {
+        if let Err(error) = ended
+            && error.is_panic()
+        {
+            tracing::error!("a connection ended in a panic");
+        }
+    }
+}
+
+impl<A: HttpServerApp + Send + Sync + 'static> Shared<A> {
+    fn spawn(
+        self: &Arc<Self>,
+        connections: &mut JoinSet<()>,
+        (tcp, peer): (TcpStream, SocketAddr),
+        tls: Option<&Arc<Acceptor>>,
+    ) {
+        let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+        let limits = (self.limits)();
+        // SECURITY: `a_connection_over_the_cap_is_answered_503`.
+        if let Some(permit) = self.census.admit(limits.connections) {
+            let arrival = Arrival { tcp, peer, permit, limits };
+            connections.spawn(serve(self.clone(), arrival, tls.cloned()));
+            return;
+        }
+        let answer = self.served.refusals.answer(EdgeRefusal::Overloaded, peer);
+        if tls.is_none()
+            && let Ok(told) = self.told.clone().try_acquire_owned()
+        {
+            connections.spawn(async move {
+                turn_away(tcp, &answer).await;
+                drop(told);
+            });
+        }
+    }
+}
+
+/// A connection that has a place.
+struct Arrival {
+    tcp: TcpStream,
+    peer: SocketAddr,
+    permit: Permit,
+    limits: Limits,
+}
+
+async fn serve<A>(shared: Arc<Shared<A>>, arrival: Arrival, tls: Option<Arc<Acceptor>>)
+where
+    A: HttpServerApp + Send + Sync + 'static,
+{
+    let Arrival { tcp, peer, permit, limits } = arrival;
+    // Without it a small answer may wait for 40 ms; a socket that refuses it is about to fail anyway.
+    let _ = tcp.set_nodelay(true);
+    let l4 = identified(tcp, peer);
+    let (io, facts): (Stream, _) = match tls {
+        None => (Box::new(l4), None),
+        // SECURITY: `a_handshake_that_stops_is_closed`.
+        Some(acceptor) => match tokio::time::timeout(limits.tls_handshake, acceptor.tls_handshake(l4)).await {
+            Ok(Ok(stream)) => {
+                let facts = stream.get_ssl().map(|tls| TlsFacts {
+                    server_name: tls.server_name().map(str::to_owned),
+                    client_certificate: tls.peer_certificate_der().map(<[u8]>::to_vec),
+                });
+                (Box::new(stream), Some(facts.unwrap_or_default()))
+            }
+            Ok(Err(error)) => return tracing::debug!(%peer, %error, "a TLS handshake failed"),
+            Err(_) => return tracing::debug!(%peer, "a TLS handshake took too long"),
+        },
+    };
+    let greeting = if facts.is_some() { Greeting::Http1 } else { Greeting::Any };
+    let negotiated = io.selected_alpn_proto();
+    let conn = Arc::new(Conn::new(peer, facts, shared.draining.clone(), permit));
+    let guard = Guard::new(io, conn, limits);
+    match negotiated {
+        Some(ALPN::H2) => http2::serve(&shared.served.app, guard.into_http2(), &shared.shutdown).await,
+        _ => http1::serve(&shared.served, guard, greeting, &shared.shutdown).await,
+    }
+}
+
+/// A stream whose session can tell the client's address.
+fn identified(tcp: TcpStream, peer: SocketAddr) -> L4Stream {
+    let digest = SocketDigest::from_raw_fd(tcp.as_raw_fd());
+    // A new cell takes its first value.
+    let _ = digest.peer_addr.set(Some(PingoraAddr::Inet(peer)));
+    let mut stream = L4Stream::from(tcp);
+    stream.set_socket_digest(digest);
+    stream
+}

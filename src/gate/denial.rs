@@ -1,0 +1,226 @@
+//! Every way in which a request is not forwarded.
+//!
+//! One closed enum. [`Denial::code`] is the word for the operator (audit line, metric label), [`Denial::face`] is all that a client hears:
+//! by its type it cannot carry request data.
+
+use bytes::Bytes;
+use thiserror::Error;
+
+use crate::{
+    identity::AuthenticationError,
+    policy::{DenyReason, RouteFault},
+    request::{
+        TargetError,
+        wire::{Malformation, WireFault},
+    },
+    token::TokenError,
+};
+
+/// Why a request was not forwarded, or not answered by the upstream.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Denial {
+    /// The target has more than one reading.
+    #[error("{0}")]
+    Target(#[from] TargetError),
+    /// The head, the host or the framing is not acceptable.
+    #[error("{0}")]
+    Malformed(#[from] Malformation),
+    /// The credential is missing, ambiguous or not valid.
+    #[error("{0}")]
+    Authentication(#[from] AuthenticationError),
+    /// A part of the request that the route's rules need is repeated or unreadable.
+    #[error("an attribute that the rules need is repeated or unreadable")]
+    AttributeMalformed,
+    /// No route takes the host and path.
+    #[error("no route matches")]
+    NoRoute,
+    /// Routes take the path, but not with this method. Holds the `Allow` field.
+    #[error("the method is not allowed")]
+    MethodNotAllowed(http::HeaderValue),
+    /// The rules say no.
+    #[error("the rules deny: {}", .0.code())]
+    Forbidden(DenyReason),
+    /// The rules say no, and the route hides that it exists.
+    #[error("the rules deny, concealed: {}", .0.code())]
+    Concealed(DenyReason),
+    /// The identity cannot be told to the upstream without ambiguity.
+    #[error("the identity does not fit into header fields")]
+    IdentityNotRepresentable,
+    /// The client took too long.
+    #[error("the client took too long")]
+    RequestTimeout,
+    /// The body is larger than the route or the decision takes.
+    #[error("the body is too large")]
+    BodyTooLarge,
+    /// A decision needs the body, and it is not plain `application/json`.
+    #[error("the body is not plain JSON")]
+    BodyUnsupported,
+    /// The head is larger than the limits.
+    #[error("the head is too large")]
+    HeadersTooLarge,
+    /// More connections than the limits.
+    #[error("too many connections")]
+    Overloaded,
+    /// No server of the upstream takes the request.
+    #[error("no server of the upstream is reachable")]
+    UpstreamUnreachable,
+    /// The upstream took too long.
+    #[error("the upstream took too long")]
+    UpstreamTimeout,
+    /// A defect of the gateway. Never an allow.
+    #[error("internal error")]
+    Internal,
+}
+
+impl From<WireFault> for Denial {
+    fn from(fault: WireFault) -> Self {
+        match fault {
+            WireFault::Malformed(reason) => Self::Malformed(reason),
+            WireFault::TooManyHeaders | WireFault::TargetTooLong => Self::HeadersTooLarge,
+        }
+    }
+}
+
+impl From<RouteFault<'_>> for Denial {
+    fn from(fault: RouteFault<'_>) -> Self {
+        match fault {
+            RouteFault::NoRoute => Self::NoRoute,
+            RouteFault::MethodNotAllowed { allow } => Self::MethodNotAllowed(allow.clone()),
+        }
+    }
+}
+
+/// What a client is told. All static: it cannot carry request data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Face {
+    /// The status.
+    pub status: u16,
+    /// The `code` member of the problem document.
+    pub code: &'static str,
+    /// The `title` member.
+    pub title: &'static str,
+    /// `WWW-Authenticate`, for 401 and for a missing scope (RFC 6750 section 3).
+    pub challenge: Option<&'static str>,
+    /// `Retry-After` in seconds.
+    pub retry_after: Option<&'static str>,
+}
+
+impl Face {
+    const fn new(status: u16, code: &'static str, title: &'static str) -> Self {
+        Self { status, code, title, challenge: None, retry_after: None }
+    }
+
+    const fn challenging(mut self, challenge: &'static str) -> Self {
+        self.challenge = Some(challenge);
+        self
+    }
+
+    const fn retry(mut self) -> Self {
+        self.retry_after = Some("1");
+        self
+    }
+
+    /// The problem document (RFC 9457). `request_id` is the gateway's own and made of safe characters.
+    pub fn body(&self, request_id: &str) -> Bytes {
+        Bytes::from(format!(
+            "{{\"type\":\"urn:cogward:problem:{}\",\"title\":\"{}\",\"status\":{},\"code\":\"{}\",\"request_id\":\"{request_id}\"}}\n",
+            self.code, self.title, self.status, self.code
+        ))
+    }
+}
+
+const REALM: &str = "Bearer realm=\"cogward\"";
+const INVALID_TOKEN: &str = "Bearer realm=\"cogward\", error=\"invalid_token\"";
+const INSUFFICIENT_SCOPE: &str = "Bearer realm=\"cogward\", error=\"insufficient_scope\"";
+
+const NO_ROUTE: Face = Face::new(404, "no_route", "there is nothing here");
+
+impl Denial {
+    /// The word for it in audit lines and metrics: the closed vocabulary.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Target(_) => "target_ambiguous",
+            Self::Malformed(_) => "request_malformed",
+            Self::Authentication(error) => error.code(),
+            Self::AttributeMalformed => "attribute_malformed",
+            Self::NoRoute => "no_route",
+            Self::MethodNotAllowed(_) => "method_not_allowed",
+            Self::Forbidden(reason) | Self::Concealed(reason) => reason.code(),
+            Self::IdentityNotRepresentable => "identity_not_representable",
+            Self::RequestTimeout => "request_timeout",
+            Self::BodyTooLarge => "body_too_large",
+            Self::BodyUnsupported => "body_unsupported",
+            Self::HeadersTooLarge => "headers_too_large",
+            Self::Overloaded => "overloaded",
+            Self::UpstreamUnreachable => "upstream_unreachable",
+            Self::UpstreamTimeout => "upstream_timeout",
+            Self::Internal => "internal_error",
+        }
+    }
+
+    /// What the client is told.
+    pub fn face(&self) -> Face {
+        match self {
+            Self::Target(_) => Face::new(400, "target_ambiguous", "the request target is not acceptable"),
+            Self::Malformed(_) => Face::new(400, "request_malformed", "the request is malformed"),
+            Self::Authentication(error) => face_of_authentication(error),
+            Self::AttributeMalformed => {
+                Face::new(400, "attribute_malformed", "a part of the request is repeated or unreadable")
+            }
+            Self::NoRoute => NO_ROUTE,
+            // SECURITY: the same bytes as for a path that does not exist: `a_concealed_denial_looks_like_no_route`.
+            Self::Concealed(_) => NO_ROUTE,
+            Self::MethodNotAllowed(_) => Face::new(405, "method_not_allowed", "the method is not allowed here"),
+            Self::Forbidden(reason) => face_of_reason(*reason),
+            Self::IdentityNotRepresentable => {
+                Face::new(403, "identity_not_representable", "the identity cannot be passed on")
+            }
+            Self::RequestTimeout => Face::new(408, "request_timeout", "the request took too long"),
+            Self::BodyTooLarge => Face::new(413, "body_too_large", "the request body is too large"),
+            Self::BodyUnsupported => Face::new(415, "body_unsupported", "the request body must be plain JSON"),
+            Self::HeadersTooLarge => Face::new(431, "headers_too_large", "the request head is too large"),
+            Self::Overloaded => Face::new(503, "overloaded", "try again later").retry(),
+            Self::UpstreamUnreachable => Face::new(502, "upstream_unreachable", "the upstream cannot be reached"),
+            Self::UpstreamTimeout => Face::new(504, "upstream_timeout", "the upstream took too long"),
+            Self::Internal => Face::new(500, "internal_error", "something went wrong"),
+        }
+    }
+}
+
+fn face_of_authentication(error: &AuthenticationError) -> Face {
+    match error {
+        AuthenticationError::Missing => {
+            Face::new(401, "credential_missing", "authentication is required").challenging(REALM)
+        }
+        AuthenticationError::Conflicting => {
+            Face::new(400, "credential_conflict", "more than one credential was presented")
+        }
+        AuthenticationError::CrossSite => Face::new(403, "cross_site", "the request comes from another site"),
+        AuthenticationError::Token(TokenError::KeysUnavailable { .. }) => {
+            Face::new(503, "keys_unavailable", "try again later").retry()
+        }
+        AuthenticationError::Token(
+            TokenError::Malformed
+            | TokenError::UnknownIssuer
+            | TokenError::UnknownKey { .. }
+            | TokenError::BadSignature
+            | TokenError::WrongUse
+            | TokenError::WrongClient
+            | TokenError::Expired
+            | TokenError::NotYetValid
+            | TokenError::ClaimsInvalid,
+        ) => Face::new(401, "token_invalid", "the token is not valid").challenging(INVALID_TOKEN),
+    }
+}
+
+fn face_of_reason(reason: DenyReason) -> Face {
+    let face = Face::new(403, reason.code(), "access is not allowed");
+    match reason {
+        DenyReason::InsufficientScope => face.challenging(INSUFFICIENT_SCOPE),
+        DenyReason::ExplicitDeny
+        | DenyReason::EvaluationError
+        | DenyReason::NotOwner
+        | DenyReason::MissingRole
+        | DenyReason::NoRule => face,
+    }
+}

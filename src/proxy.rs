@@ -1,0 +1,236 @@
+//! The proxy: pingora's phases, each of them a few lines that call the room that knows.
+//!
+//! Decides nothing. A request leaves `request_filter` with an [`Admitted`](exchange::Admitted) or answered; every later phase asks the
+//! exchange for it, and fails closed with 500 when it is not there.
+
+mod body;
+mod exchange;
+mod forward;
+mod front;
+mod reading;
+mod request_id;
+mod respond;
+mod upstream;
+
+pub use front::{Turned, proxy};
+pub use upstream::{Upstreams, keep_resolved};
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use pingora::{
+    Error, ErrorSource, ErrorType, Result,
+    http::{RequestHeader, ResponseHeader},
+    modules::http::HttpModules,
+    proxy::{FailToProxy, ProxyHttp, Session},
+    upstreams::peer::HttpPeer,
+};
+
+use crate::{
+    admission::Admissions,
+    gate::{Admission, Denial, Generation, Permit},
+    policy::{Body, PolicySet},
+    reload::Parts,
+    request::wire::Malformation,
+    telemetry::Telemetry,
+};
+use exchange::{Exchange, upstream_error};
+use reading::Reading;
+
+/// What serves at the moment: a generation, and the upstreams of its settings.
+#[derive(Debug)]
+pub struct Serving {
+    /// Settings, policies and keys.
+    pub generation: Generation,
+    /// Where its routes lead.
+    pub upstreams: Arc<Upstreams>,
+}
+
+impl Serving {
+    /// What serves from now on. Upstreams of unchanged settings are kept; of changed ones, the servers that stay.
+    pub fn of(parts: Parts<PolicySet>, previous: Option<&Self>) -> Self {
+        let upstreams = match previous {
+            Some(previous) if Arc::ptr_eq(previous.generation.settings(), &parts.settings) => {
+                Arc::clone(&previous.upstreams)
+            }
+            Some(_) | None => Arc::new(Upstreams::build(&parts.settings, previous.map(|serving| &*serving.upstreams))),
+        };
+        let Parts { number, settings, policies, keys } = parts;
+        Self { generation: Generation::new(number, settings, policies, keys), upstreams }
+    }
+}
+
+/// The gateway as pingora sees it.
+pub struct Gateway {
+    admissions: Admissions,
+    telemetry: Arc<Telemetry>,
+}
+
+impl Gateway {
+    /// A gateway over whatever `live` holds.
+    pub fn new(admissions: Admissions, telemetry: Arc<Telemetry>) -> Self {
+        Self { admissions, telemetry }
+    }
+
+    /// The line: read, admit, and hold what is needed to forward.
+    async fn receive(&self, session: &mut Session, exchange: &mut Exchange) -> std::result::Result<(), Denial> {
+        let reading = exchange.begin(session)?;
+        let permit = self.admit(session, exchange, &reading).await?;
+        body::refuse_announced(session, exchange.body_limit(&permit))?;
+        exchange.admitted(permit, reading)
+    }
+
+    /// Asks the gate, and once more with the body where the decision needs it.
+    async fn admit(
+        &self,
+        session: &mut Session,
+        exchange: &mut Exchange,
+        reading: &Reading,
+    ) -> std::result::Result<Permit, Denial> {
+        let (serving, seen) = (&mut exchange.serving, &mut exchange.seen);
+        let view = reading.view(session.req_header());
+        let limit = match self.admissions.admit(serving, &view, Body::Unread, seen).await? {
+            Admission::Permit(permit) => return Ok(permit),
+            Admission::NeedsBody { limit } => limit,
+        };
+        let json = body::read_for_decision(session, limit, exchange.body_stall()).await?;
+        let (serving, seen) = (&mut exchange.serving, &mut exchange.seen);
+        let view = reading.view(session.req_header());
+        match self.admissions.admit(serving, &view, Body::Json(&json), seen).await? {
+            Admission::Permit(permit) => Ok(permit),
+            // The gate has the body and still asks for it: a defect, and no reason to forward.
+            Admission::NeedsBody { .. } => Err(Denial::Internal),
+        }
+    }
+}
+
+#[async_trait]
+impl ProxyHttp for Gateway {
+    type CTX = Exchange;
+
+    fn new_ctx(&self) -> Exchange {
+        Exchange::new(Arc::clone(&self.telemetry), self.admissions.serving())
+    }
+
+    /// No modules: nothing is compressed, cached or rewritten behind the decision's back.
+    fn init_downstream_modules(&self, _: &mut HttpModules) {}
+
+    async fn request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> Result<bool> {
+        match self.receive(session, exchange).await {
+            Ok(()) => Ok(false),
+            Err(denial) => respond::refuse(session, exchange, denial).await.map(|()| true),
+        }
+    }
+
+    async fn request_body_filter(
+        &self,
+        _: &mut Session,
+        chunk: &mut Option<Bytes>,
+        is_end: bool,
+        exchange: &mut Exchange,
+    ) -> Result<()> {
+        exchange.count_body(chunk.as_ref().map_or(0, Bytes::len), is_end)
+    }
+
+    async fn upstream_peer(&self, _: &mut Session, exchange: &mut Exchange) -> Result<Box<HttpPeer>> {
+        exchange.next_peer()
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        _: &mut Session,
+        request: &mut RequestHeader,
+        exchange: &mut Exchange,
+    ) -> Result<()> {
+        exchange.connected();
+        let admitted = exchange.admission()?;
+        forward::apply(request, admitted, admitted.upstream()?.host())
+    }
+
+    async fn response_filter(
+        &self,
+        session: &mut Session,
+        response: &mut ResponseHeader,
+        exchange: &mut Exchange,
+    ) -> Result<()> {
+        exchange.answered(response.status);
+        if exchange.is_draining() {
+            session.set_keepalive(None);
+        }
+        respond::edit(response, exchange)
+    }
+
+    fn fail_to_connect(
+        &self,
+        _: &mut Session,
+        _: &HttpPeer,
+        exchange: &mut Exchange,
+        mut error: Box<Error>,
+    ) -> Box<Error> {
+        // Nothing was sent yet, so another server may be asked whatever the method is.
+        error.set_retry(exchange.refused(error.etype()));
+        error
+    }
+
+    fn error_while_proxy(
+        &self,
+        _: &HttpPeer,
+        session: &mut Session,
+        mut error: Box<Error>,
+        exchange: &mut Exchange,
+        reused: bool,
+    ) -> Box<Error> {
+        if *error.esource() == ErrorSource::Upstream {
+            exchange.failed(error.etype());
+        }
+        // A pooled connection may have been closed under our hands: asking again is safe only where the method says so
+        // (RFC 9110 section 9.2.2) and the body is still whole.
+        if session.req_header().method.is_idempotent() && !session.as_ref().retry_buffer_truncated() {
+            error.retry.decide_reuse(reused);
+        } else {
+            error.set_retry(false);
+        }
+        error
+    }
+
+    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, exchange: &mut Exchange) -> FailToProxy {
+        let denial = exchange.take_fault().unwrap_or_else(|| denial_of(error));
+        let status = denial.face().status;
+        // Too late for an answer. One that cannot be read any more is not waited for: the edge bounds the write.
+        if session.response_written().is_some() {
+            exchange.broke(denial);
+            return FailToProxy { error_code: 0, can_reuse_downstream: false };
+        }
+        session.set_keepalive(None);
+        if let Err(error) = respond::refuse(session, exchange, denial).await {
+            tracing::debug!(%error, "the client is gone before the answer");
+        }
+        FailToProxy { error_code: status, can_reuse_downstream: false }
+    }
+
+    /// The error is in the audit line already; pingora's own line would carry request data.
+    fn suppress_error_log(&self, _: &Session, _: &Exchange, _: &Error) -> bool {
+        true
+    }
+
+    fn request_summary(&self, _: &Session, exchange: &Exchange) -> String {
+        format!("request {}", exchange.request_id())
+    }
+
+    async fn logging(&self, session: &mut Session, _: Option<&Error>, exchange: &mut Exchange) {
+        exchange.finished(session.response_written().map(|response| response.status.as_u16()));
+    }
+}
+
+/// The denial for an error of pingora that no room of ours has named.
+fn denial_of(error: &Error) -> Denial {
+    match error.esource() {
+        ErrorSource::Upstream => upstream_error(error.etype()).1,
+        ErrorSource::Downstream if matches!(error.etype(), ErrorType::ReadTimedout | ErrorType::WriteTimedout) => {
+            Denial::RequestTimeout
+        }
+        ErrorSource::Downstream => Denial::Malformed(Malformation::Body),
+        ErrorSource::Internal | ErrorSource::Unset => Denial::Internal,
+    }
+}

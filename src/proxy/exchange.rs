@@ -1,0 +1,348 @@
+//! One request from its first byte to its last: what is known of it so far, and the one place where it is accounted for.
+//!
+//! Settles in `Drop`, whatever happened: answered, forwarded, cut, or lost to a panic. Nothing here decides.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use http::{Method, StatusCode};
+use pingora::{Error, ErrorType, Result, proxy::Session, upstreams::peer::HttpPeer};
+
+use super::{
+    Serving, forward,
+    reading::{Peer, Reading},
+    request_id::RequestId,
+    upstream::{Server, Upstream},
+};
+use crate::{
+    edge::{self, Cut, Tunnel},
+    gate::{Denial, Permit, Seen},
+    identity::CredentialSource,
+    request::{Headers, wire::Malformation},
+    telemetry::{Account, Telemetry, metrics::UpstreamError},
+};
+
+/// At most so many servers are asked for one request.
+const MOST_ATTEMPTS: usize = 3;
+
+/// The kind of an upstream's failure, and how the client is told.
+pub(super) fn upstream_error(error: &ErrorType) -> (UpstreamError, Denial) {
+    use ErrorType as E;
+    let (kind, is_late) = if matches!(error, E::ConnectTimedout | E::TLSHandshakeTimedout) {
+        (UpstreamError::ConnectTimeout, true)
+    } else if matches!(error, E::ReadTimedout) {
+        (UpstreamError::ReadTimeout, true)
+    } else if matches!(error, E::WriteTimedout) {
+        (UpstreamError::WriteTimeout, true)
+    } else if matches!(error, E::TLSHandshakeFailure | E::TLSWantX509Lookup | E::InvalidCert | E::HandshakeError) {
+        (UpstreamError::Tls, false)
+    } else if matches!(error, E::ConnectError | E::ConnectRefused | E::ConnectNoRoute | E::BindError | E::SocketError) {
+        (UpstreamError::Connect, false)
+    } else if matches!(error, E::ConnectionClosed | E::ReadError | E::WriteError) {
+        (UpstreamError::Closed, false)
+    } else if matches!(error, E::InvalidHTTPHeader | E::InvalidH2 | E::H2Error | E::H2Downgrade) {
+        (UpstreamError::InvalidAnswer, false)
+    } else {
+        (UpstreamError::Other, false)
+    };
+    (kind, if is_late { Denial::UpstreamTimeout } else { Denial::UpstreamUnreachable })
+}
+
+/// A request that may go upstream, and all that is needed to send it.
+#[derive(Debug)]
+pub(super) struct Admitted {
+    pub(super) serving: Arc<Serving>,
+    pub(super) permit: Permit,
+    pub(super) reading: Reading,
+    /// The target as it goes upstream: the path that was decided on, less the route's prefix, and the query as it came.
+    pub(super) wire_target: String,
+    pub(super) request_id: RequestId,
+}
+
+impl Admitted {
+    /// The upstream that the route leads to.
+    pub(super) fn upstream(&self) -> Result<&Upstream> {
+        let found = self.serving.upstreams.get(self.permit.route().upstream);
+        found.ok_or_else(|| Error::explain(ErrorType::InternalError, "the route's upstream is gone"))
+    }
+
+    /// The credential that the upstream must not see.
+    pub(super) fn credential_to_remove(&self) -> Option<&CredentialSource> {
+        if self.serving.generation.settings().forward_credential { None } else { self.permit.credential() }
+    }
+}
+
+/// How far a request has come.
+#[derive(Debug)]
+enum Stage {
+    /// Not decided yet.
+    Received,
+    /// Forwarded, or about to be.
+    Admitted(Box<Admitted>),
+    /// Refused by the gateway.
+    Refused(Denial),
+}
+
+/// The attempts to reach the upstream.
+#[derive(Debug, Default)]
+struct Attempts {
+    made: usize,
+    server: Option<Arc<Server>>,
+    first: Option<Instant>,
+    answered_after: Option<Duration>,
+}
+
+/// The state of one request.
+pub struct Exchange {
+    telemetry: Arc<Telemetry>,
+    pub(super) serving: Arc<Serving>,
+    pub(super) seen: Seen,
+    edge: Option<edge::Exchange>,
+    stage: Stage,
+    request_id: Option<RequestId>,
+    method: Option<Method>,
+    path: Option<String>,
+    started: Instant,
+    decision: Option<Duration>,
+    body_bytes: u64,
+    attempts: Attempts,
+    /// What went wrong after the decision.
+    fault: Option<Denial>,
+    status: Option<u16>,
+    is_finished: bool,
+}
+
+impl Exchange {
+    pub(super) fn new(telemetry: Arc<Telemetry>, serving: Arc<Serving>) -> Self {
+        Self {
+            telemetry,
+            serving,
+            seen: Seen::default(),
+            edge: None,
+            stage: Stage::Received,
+            request_id: None,
+            method: None,
+            path: None,
+            started: Instant::now(),
+            decision: None,
+            body_bytes: 0,
+            attempts: Attempts::default(),
+            fault: None,
+            status: None,
+            is_finished: false,
+        }
+    }
+
+    /// Takes up a request and reads its head. What has no single reading is refused.
+    pub(super) fn begin(&mut self, session: &mut Session) -> std::result::Result<Reading, Denial> {
+        self.method = Some(session.req_header().method.clone());
+        self.request_id = Some(RequestId::of(Headers::new(&session.req_header().headers)));
+        let edge = edge::Exchange::of(session.as_downstream()).ok_or(Denial::Internal)?;
+        let conn = edge.conn();
+        let peer = Peer { address: conn.peer().ip(), secure: conn.tls().is_some() };
+        if !session.as_downstream_mut().is_body_done() {
+            edge.body_awaited();
+        }
+        self.edge = Some(edge);
+
+        let request = session.req_header_mut();
+        // SECURITY: before anything is read: `identity_headers_of_the_client_are_no_attributes`.
+        forward::strip_reserved(request, self.serving.generation.reserved_headers());
+        forward::strip_nominated(request);
+        let reading = Reading::of(request, peer, &self.serving.generation)?;
+        self.path = Some(reading.target.path.as_str().to_owned());
+        Ok(reading)
+    }
+
+    /// The longest silence within a request body.
+    pub(super) fn body_stall(&self) -> Duration {
+        self.serving.generation.settings().limits.body_stall
+    }
+
+    /// The largest body that the permit's route takes, in bytes.
+    pub(super) fn body_limit(&self, permit: &Permit) -> u64 {
+        permit.route().body_bytes.unwrap_or(self.serving.generation.settings().limits.body_bytes)
+    }
+
+    /// The decision is yes.
+    pub(super) fn admitted(&mut self, permit: Permit, reading: Reading) -> std::result::Result<(), Denial> {
+        self.decision = Some(self.started.elapsed());
+        let wire_target = wire_target(&permit, &reading).ok_or(Denial::Internal)?;
+        let serving = Arc::clone(&self.serving);
+        let request_id = self.request_id.clone().ok_or(Denial::Internal)?;
+        self.stage = Stage::Admitted(Box::new(Admitted { serving, permit, reading, wire_target, request_id }));
+        Ok(())
+    }
+
+    /// What was admitted.
+    ///
+    /// # Errors
+    /// An internal error when nothing was: the request is then not forwarded.
+    pub(super) fn admission(&self) -> Result<&Admitted> {
+        match &self.stage {
+            Stage::Admitted(admitted) => Ok(admitted),
+            // SECURITY: no permit, no peer: `an_exchange_that_was_not_admitted_has_no_peer`.
+            Stage::Received | Stage::Refused(_) => {
+                Err(Error::explain(ErrorType::InternalError, "the request was not admitted"))
+            }
+        }
+    }
+
+    fn upstream(&self) -> Result<&Upstream> {
+        self.admission().and_then(Admitted::upstream)
+    }
+
+    /// The peer for the next attempt.
+    pub(super) fn next_peer(&mut self) -> Result<Box<HttpPeer>> {
+        let admitted = self.admission()?;
+        let found = admitted.upstream()?.peer(&admitted.permit, admitted.reading.is_stream());
+        self.attempts.made += 1;
+        self.attempts.first.get_or_insert_with(Instant::now);
+        let Some((server, peer)) = found else {
+            let error = Error::explain(ErrorType::ConnectError, "no server of the upstream has an address");
+            self.failed(error.etype());
+            return Err(error.into_up());
+        };
+        self.attempts.server = Some(server);
+        Ok(peer)
+    }
+
+    /// A connection was made.
+    pub(super) fn connected(&self) {
+        if let Some(server) = &self.attempts.server {
+            server.accepted();
+        }
+    }
+
+    /// No connection was made. True when another server should be asked.
+    pub(super) fn refused(&mut self, error: &ErrorType) -> bool {
+        if let Some(server) = &self.attempts.server {
+            server.refused();
+        }
+        self.failed(error);
+        self.attempts.made < self.upstream().map_or(0, Upstream::size).min(MOST_ATTEMPTS)
+    }
+
+    /// An attempt failed.
+    pub(super) fn failed(&mut self, error: &ErrorType) {
+        let (kind, denial) = upstream_error(error);
+        if let Ok(upstream) = self.upstream() {
+            self.telemetry.metrics.record_upstream_error(upstream.id(), kind);
+        }
+        self.fault = Some(denial);
+    }
+
+    /// The head of the upstream's answer is here.
+    pub(super) fn answered(&mut self, status: StatusCode) {
+        self.fault = None;
+        if status == StatusCode::SWITCHING_PROTOCOLS
+            && let Some(edge) = &self.edge
+        {
+            edge.upgraded(Tunnel::WebSocket);
+        }
+        let (Some(first), None) = (self.attempts.first, self.attempts.answered_after) else { return };
+        let took = first.elapsed();
+        self.attempts.answered_after = Some(took);
+        if let Ok(upstream) = self.upstream() {
+            self.telemetry.metrics.record_upstream(upstream.id(), took);
+        }
+    }
+
+    /// Counts the bytes of the body that pass.
+    ///
+    /// # Errors
+    /// When they are more than the route takes; nothing more is then sent.
+    pub(super) fn count_body(&mut self, bytes: usize, is_end: bool) -> Result<()> {
+        if let Some(edge) = &self.edge {
+            edge.body_progress(bytes);
+            if is_end {
+                edge.body_complete();
+            }
+        }
+        self.body_bytes = self.body_bytes.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
+        let admitted = self.admission()?;
+        // What passes after an upgrade is no request body.
+        if !admitted.reading.is_websocket() && self.body_bytes > self.body_limit(&admitted.permit) {
+            self.fault = Some(Denial::BodyTooLarge);
+            return Err(Error::explain(ErrorType::InternalError, "the body is too large").into_down());
+        }
+        Ok(())
+    }
+
+    /// What a room of ours says about the failure that pingora reports.
+    pub(super) fn take_fault(&mut self) -> Option<Denial> {
+        match self.edge.as_ref().and_then(edge::Exchange::cut) {
+            Some(Cut::BodyStalled) => Some(Denial::RequestTimeout),
+            Some(Cut::BodyMalformed) => Some(Denial::Malformed(Malformation::Body)),
+            Some(Cut::Expired | Cut::WriteStalled | Cut::FrameStalled) | None => self.fault.take(),
+        }
+    }
+
+    /// The gateway answers by itself.
+    pub(super) fn settle(&mut self, denial: Denial) {
+        self.decision.get_or_insert_with(|| self.started.elapsed());
+        match &self.stage {
+            // The decision stays a yes; what came after is told beside it.
+            Stage::Admitted(_) => self.fault = Some(denial),
+            Stage::Received | Stage::Refused(_) => self.stage = Stage::Refused(denial),
+        }
+    }
+
+    /// The exchange ended too early, when it was too late for an answer.
+    pub(super) fn broke(&mut self, denial: Denial) {
+        self.fault = Some(denial);
+    }
+
+    /// pingora is done with the request.
+    pub(super) fn finished(&mut self, status: Option<u16>) {
+        self.status = status;
+        self.is_finished = true;
+    }
+
+    /// Shutdown has begun: the answer must say that the connection closes.
+    pub(super) fn is_draining(&self) -> bool {
+        self.edge.as_ref().is_some_and(|edge| edge.conn().is_draining())
+    }
+
+    pub(super) fn request_id(&self) -> &str {
+        self.request_id.as_ref().map_or("-", RequestId::as_str)
+    }
+}
+
+/// The target that goes upstream: the path that was decided on, less the route's prefix, and the query as it came.
+fn wire_target(permit: &Permit, reading: &Reading) -> Option<String> {
+    let path = &reading.target.path;
+    match &permit.route().strip_prefix {
+        Some(prefix) => Some(path.strip_prefix(prefix)?.wire(reading.target.query())),
+        None => Some(reading.target.wire()),
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        let cut = self.edge.as_ref().and_then(edge::Exchange::cut).is_some();
+        if !self.is_finished && !cut && matches!(self.stage, Stage::Received) {
+            // A panic has taken the request away in the middle.
+            self.telemetry.metrics.record_unsettled();
+        }
+        let (allowed, denial) = match &self.stage {
+            Stage::Received => (false, Some(&Denial::Internal)),
+            Stage::Refused(denial) => (false, Some(denial)),
+            Stage::Admitted(_) => (true, self.fault.as_ref()),
+        };
+        self.telemetry.settle(&Account {
+            request_id: self.request_id(),
+            generation: self.serving.generation.number(),
+            method: self.method.as_ref(),
+            path: self.path.as_deref(),
+            seen: &self.seen,
+            allowed,
+            denial,
+            status: self.status,
+            decision: self.decision.unwrap_or_else(|| self.started.elapsed()),
+            upstream: self.attempts.answered_after,
+        });
+    }
+}

@@ -1,0 +1,133 @@
+//! Turns a [`Permit`] into the request that goes upstream.
+//!
+//! Removes every header field that the gateway could ever set, then sets the ones that this permit carries. Both steps always run:
+//! a field that is merely not set would let the client's own value through. Called once for each attempt, on a fresh copy.
+
+use http::{HeaderValue, Uri, header};
+use pingora::{Error, ErrorType, Result, http::RequestHeader};
+
+use super::exchange::Admitted;
+use crate::{
+    config::UpstreamHost,
+    identity::CredentialSource,
+    request::{Headers, ReservedHeaders},
+};
+
+/// Removes what no client may say: identity headers, aliases of framing fields, overrides of method and path.
+pub(super) fn strip_reserved(request: &mut RequestHeader, reserved: &ReservedHeaders) {
+    let refused: Vec<_> = request.headers.keys().filter(|name| reserved.removes(name)).cloned().collect();
+    for name in refused {
+        request.remove_header(&name);
+    }
+}
+
+/// Removes the fields that `Connection` nominates, so that nothing is decided on what is not forwarded (RFC 9110 section 7.6.1).
+pub(super) fn strip_nominated(request: &mut RequestHeader) {
+    let nominated: Vec<_> = Headers::new(&request.headers)
+        .all(&header::CONNECTION)
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse::<http::HeaderName>().ok())
+        .filter(|name| !KEPT_THOUGH_NOMINATED.contains(name))
+        .collect();
+    for name in nominated {
+        request.remove_header(&name);
+    }
+}
+
+/// Left for the proxy: it handles the first group as connection options and refuses the second.
+const KEPT_THOUGH_NOMINATED: [http::HeaderName; 7] = [
+    header::CONNECTION,
+    header::UPGRADE,
+    header::TE,
+    header::TRANSFER_ENCODING,
+    header::CONTENT_LENGTH,
+    header::HOST,
+    header::TRAILER,
+];
+
+/// Writes one attempt: target, host, identity, forwarding fields, the route's own edits.
+///
+/// # Errors
+/// An internal error when a value that was checked long before does not fit; the request is then not forwarded.
+pub(super) fn apply(request: &mut RequestHeader, admitted: &Admitted, host: &UpstreamHost) -> Result<()> {
+    let (permit, reading) = (&admitted.permit, &admitted.reading);
+    // SECURITY: once more on the copy that is sent: `identity_headers_are_stripped_on_every_attempt`.
+    strip_reserved(request, admitted.serving.generation.reserved_headers());
+    request.set_uri(uri(&admitted.wire_target)?);
+
+    remove_credential(request, admitted.credential_to_remove());
+    join_cookies(request)?;
+    if let UpstreamHost::Named(name) = host {
+        request.insert_header(header::HOST, name)?;
+    }
+    let edits = &permit.route().request_headers;
+    for name in &edits.remove {
+        request.remove_header(name);
+    }
+    for (name, value) in &edits.set {
+        request.insert_header(name.clone(), value.clone())?;
+    }
+    request.insert_header("x-request-id", admitted.request_id.as_str())?;
+    request.insert_header("x-forwarded-for", reading.forwarded.chain.as_str())?;
+    request.insert_header("x-forwarded-proto", reading.forwarded.proto())?;
+    request.insert_header("x-forwarded-host", reading.forwarded.host.as_str())?;
+    for (name, value) in permit.identity() {
+        request.insert_header(name.clone(), value.clone())?;
+    }
+    Ok(())
+}
+
+fn uri(wire: &str) -> Result<Uri> {
+    Uri::builder()
+        .path_and_query(wire)
+        .build()
+        .map_err(|cause| Error::because(ErrorType::InternalError, "the canonical target is no URI", cause))
+}
+
+/// Takes the credential that authenticated out of the request; other cookies stay.
+fn remove_credential(request: &mut RequestHeader, credential: Option<&CredentialSource>) {
+    match credential {
+        None => {}
+        Some(CredentialSource::Bearer) => {
+            request.remove_header(&header::AUTHORIZATION);
+        }
+        Some(CredentialSource::Header(name)) => {
+            request.remove_header(name);
+        }
+        Some(CredentialSource::Cookie(cookie)) => {
+            let kept: Vec<u8> =
+                cookies(request).filter(|pair| !is_cookie(pair, cookie)).collect::<Vec<_>>().join(&b"; "[..]);
+            request.remove_header(&header::COOKIE);
+            if let Ok(value) = HeaderValue::from_bytes(&kept)
+                && !kept.is_empty()
+            {
+                // A value made of parts of a valid one is valid.
+                let _ = request.insert_header(header::COOKIE, value);
+            }
+        }
+    }
+}
+
+fn cookies(request: &RequestHeader) -> impl Iterator<Item = &[u8]> {
+    let fields = Headers::new(&request.headers).all(&header::COOKIE);
+    fields
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b';'))
+        .map(<[u8]>::trim_ascii)
+        .filter(|p| !p.is_empty())
+}
+
+fn is_cookie(pair: &[u8], name: &str) -> bool {
+    pair.split(|byte| *byte == b'=').next().is_some_and(|found| found.trim_ascii() == name.as_bytes())
+}
+
+/// HTTP/2 may split cookies over several fields, HTTP/1.1 may not (RFC 9113 section 8.2.3).
+fn join_cookies(request: &mut RequestHeader) -> Result<()> {
+    if Headers::new(&request.headers).all(&header::COOKIE).count() > 1 {
+        let joined = cookies(request).collect::<Vec<_>>().join(&b"; "[..]);
+        let value = HeaderValue::from_bytes(&joined);
+        let value = value.map_err(|cause| Error::because(ErrorType::InternalError, "cookies do not join", cause))?;
+        request.insert_header(header::COOKIE, value)?;
+    }
+    Ok(())
+}

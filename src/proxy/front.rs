@@ -1,0 +1,71 @@
+//! The gateway as the edge sees it: pingora's proxy, and the words for what the edge refuses by itself.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use pingora::{
+    proxy::{HttpProxy, http_proxy},
+    server::configuration::ServerConf,
+};
+
+use super::{Gateway, request_id::RequestId};
+use crate::{
+    edge::{EdgeRefusal, Refusals, closing_answer},
+    gate::{Denial, Seen},
+    request::wire::Malformation,
+    telemetry::{Account, Telemetry},
+};
+
+/// Attempts over all servers; the exchange stops earlier when there are fewer.
+const MOST_ATTEMPTS: usize = 4;
+
+/// Idle upstream connections that are kept, over all upstreams.
+const IDLE_UPSTREAM_CONNECTIONS: usize = 512;
+
+/// Puts the gateway into pingora's proxy, for so many worker threads.
+pub fn proxy(gateway: Gateway, threads: usize) -> Arc<HttpProxy<Gateway>> {
+    let conf = ServerConf {
+        threads,
+        max_retries: MOST_ATTEMPTS,
+        upstream_keepalive_pool_size: IDLE_UPSTREAM_CONNECTIONS,
+        ..ServerConf::default()
+    };
+    Arc::new(http_proxy(&Arc::new(conf), gateway))
+}
+
+/// Tells clients of the gateway why the edge refuses them, and keeps account of it.
+#[derive(Debug)]
+pub struct Turned(pub Arc<Telemetry>);
+
+impl Refusals for Turned {
+    fn answer(&self, refusal: EdgeRefusal, _: SocketAddr) -> Bytes {
+        let denial = match refusal {
+            EdgeRefusal::Malformed => Denial::Malformed(Malformation::NotOneHead),
+            EdgeRefusal::HeadersTooLarge => Denial::HeadersTooLarge,
+            EdgeRefusal::Timeout => Denial::RequestTimeout,
+            EdgeRefusal::Overloaded => Denial::Overloaded,
+        };
+        let (face, request_id) = (denial.face(), RequestId::new());
+        self.0.settle(&Account {
+            request_id: request_id.as_str(),
+            generation: 0,
+            method: None,
+            path: None,
+            seen: &Seen::default(),
+            allowed: false,
+            denial: Some(&denial),
+            status: Some(face.status),
+            decision: Duration::ZERO,
+            upstream: None,
+        });
+        let fields = [
+            ("Content-Type", "application/problem+json"),
+            ("Cache-Control", "no-store"),
+            ("X-Request-Id", request_id.as_str()),
+            ("Retry-After", face.retry_after.unwrap_or_default()),
+        ];
+        let fields = if face.retry_after.is_some() { &fields[..] } else { fields.get(..3).unwrap_or_default() };
+        let status = http::StatusCode::from_u16(face.status).unwrap_or(http::StatusCode::BAD_REQUEST);
+        closing_answer(status, fields, &face.body(request_id.as_str()))
+    }
+}

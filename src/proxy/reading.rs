@@ -1,0 +1,92 @@
+//! A session's head as the one reading that is decided on.
+
+use std::net::IpAddr;
+
+use http::{Version, header};
+use pingora::http::RequestHeader;
+
+use crate::{
+    gate::{Denial, Generation},
+    request::{
+        Forwarded, Headers, Host, Lookup, RequestView, Target,
+        wire::{self, HeadLimits, Malformation},
+    },
+};
+
+/// The parts of a request that are parsed once: target, host, and who sent it.
+#[derive(Debug)]
+pub(super) struct Reading {
+    pub(super) target: Target,
+    pub(super) host: Host,
+    pub(super) forwarded: Forwarded,
+    websocket: bool,
+    event_stream: bool,
+}
+
+/// What the connection knows of its client.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Peer {
+    pub(super) address: IpAddr,
+    pub(super) secure: bool,
+}
+
+impl Reading {
+    /// Reads a head from which reserved and nominated fields were removed. An HTTP/1 head was judged on its wire bytes already.
+    pub(super) fn of(request: &RequestHeader, peer: Peer, generation: &Generation) -> Result<Self, Denial> {
+        let settings = generation.settings();
+        let headers = Headers::new(&request.headers);
+        let host = if request.version == Version::HTTP_2 {
+            let limits = HeadLimits { headers: settings.limits.headers, target_bytes: settings.limits.target_bytes };
+            wire::check_h2(&request.uri, &request.headers, limits)?
+        } else {
+            host(headers)?
+        };
+        let target = Target::parse(request.raw_path(), &host)?;
+        let forwarded = settings.trusted_proxies.forwarded(peer.address, peer.secure, &host, headers);
+        let (websocket, event_stream) = (is_websocket(request, headers), wants_event_stream(headers));
+        Ok(Self { target, host, forwarded, websocket, event_stream })
+    }
+
+    /// What a decision may look at.
+    pub(super) fn view<'a>(&'a self, request: &'a RequestHeader) -> RequestView<'a> {
+        RequestView {
+            method: &request.method,
+            host: &self.host,
+            path: &self.target.path,
+            query: self.target.query(),
+            headers: Headers::new(&request.headers),
+            client: self.forwarded.client,
+            secure: self.forwarded.secure,
+            websocket: self.websocket,
+        }
+    }
+
+    pub(super) fn is_websocket(&self) -> bool {
+        self.websocket
+    }
+
+    /// The answer may be silent for long: a WebSocket, or server-sent events.
+    pub(super) fn is_stream(&self) -> bool {
+        self.websocket || self.event_stream
+    }
+}
+
+fn host(headers: Headers<'_>) -> Result<Host, Denial> {
+    match headers.single(&header::HOST) {
+        Lookup::One(value) => Host::parse(value.as_bytes()).map_err(|_| Denial::Malformed(Malformation::Host)),
+        Lookup::Absent => Err(Denial::Malformed(Malformation::MissingHost)),
+        Lookup::Repeated | Lookup::Malformed => Err(Denial::Malformed(Malformation::RepeatedHost)),
+    }
+}
+
+/// A WebSocket handshake (RFC 6455 section 4.1).
+fn is_websocket(request: &RequestHeader, headers: Headers<'_>) -> bool {
+    let upgrade = headers.single(&header::UPGRADE);
+    request.version == Version::HTTP_11
+        && matches!(upgrade, Lookup::One(value) if value.as_bytes().eq_ignore_ascii_case(b"websocket"))
+}
+
+/// Every `EventSource` asks for its own media type (HTML, section 9.2).
+fn wants_event_stream(headers: Headers<'_>) -> bool {
+    headers.all(&header::ACCEPT).any(|value| memchr::memmem::find(value.as_bytes(), b"text/event-stream").is_some())
+}

@@ -1,0 +1,111 @@
+//! Writes a [`Denial`] to the client, keeping the connection where that is safe.
+
+use std::time::Duration;
+
+use http::{HeaderValue, StatusCode, header};
+use pingora::{Result, http::ResponseHeader, proxy::Session};
+
+use super::exchange::Exchange;
+use crate::gate::{Denial, Face};
+
+/// A body that is announced and not larger than this is read and thrown away, so that the connection can be kept.
+const WORTH_DRAINING: u64 = 16 * 1024;
+const DRAIN_TIME: Duration = Duration::from_secs(2);
+
+/// Answers with the denial's face, and notes it in the exchange.
+pub(super) async fn refuse(session: &mut Session, exchange: &mut Exchange, denial: Denial) -> Result<()> {
+    let face = denial.face();
+    let body = face.body(exchange.request_id());
+    let head = if is_grpc(session) {
+        grpc_head(&face, exchange.request_id())?
+    } else {
+        problem_head(&face, &denial, body.len(), exchange.request_id())?
+    };
+    exchange.settle(denial);
+    keep_or_close(session, exchange.is_draining());
+    let without_body = is_grpc(session) || session.req_header().method == http::Method::HEAD;
+    session.write_response_header(Box::new(head), without_body).await?;
+    if !without_body {
+        session.write_response_body(Some(body), true).await?;
+    }
+    Ok(())
+}
+
+fn problem_head(face: &Face, denial: &Denial, length: usize, request_id: &str) -> Result<ResponseHeader> {
+    let mut head = ResponseHeader::build(face.status, Some(8))?;
+    head.insert_header(header::CONTENT_TYPE, "application/problem+json")?;
+    head.insert_header(header::CONTENT_LENGTH, length)?;
+    head.insert_header(header::CACHE_CONTROL, "no-store")?;
+    head.insert_header("x-request-id", request_id)?;
+    if let Some(challenge) = face.challenge {
+        head.insert_header(header::WWW_AUTHENTICATE, challenge)?;
+    }
+    if let Some(seconds) = face.retry_after {
+        head.insert_header(header::RETRY_AFTER, seconds)?;
+    }
+    if let Denial::MethodNotAllowed(allow) = denial {
+        head.insert_header(header::ALLOW, allow.clone())?;
+    }
+    Ok(head)
+}
+
+/// gRPC callers read a status of their own, in an answer that has no body ("Trailers-Only").
+fn grpc_head(face: &Face, request_id: &str) -> Result<ResponseHeader> {
+    let mut head = ResponseHeader::build(StatusCode::OK, Some(5))?;
+    head.insert_header(header::CONTENT_TYPE, "application/grpc")?;
+    head.insert_header("grpc-status", grpc_status(face.status))?;
+    head.insert_header("grpc-message", face.code)?;
+    head.insert_header("x-request-id", request_id)?;
+    Ok(head)
+}
+
+/// The gRPC project's own table from HTTP statuses, refined where the gateway knows better.
+fn grpc_status(status: u16) -> &'static str {
+    match status {
+        401 => "16",
+        403 => "7",
+        404 | 405 => "12",
+        400 | 415 => "3",
+        413 | 429 | 431 => "8",
+        408 | 504 => "4",
+        502 | 503 => "14",
+        _ => "13",
+    }
+}
+
+fn is_grpc(session: &Session) -> bool {
+    let kind = session.get_header(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    let rest = kind.strip_prefix(b"application/grpc");
+    session.is_http2() && rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
+}
+
+/// Without an unread body the connection is kept; a small announced one is read first; anything else ends it.
+fn keep_or_close(session: &mut Session, is_draining: bool) {
+    if is_draining {
+        session.set_keepalive(None);
+    }
+    if session.is_http2() || session.as_downstream_mut().is_body_done() {
+        return;
+    }
+    let announced = session.get_header(header::CONTENT_LENGTH);
+    let announced = announced.and_then(|value| value.to_str().ok()).and_then(|value| value.parse::<u64>().ok());
+    if announced.is_some_and(|bytes| bytes <= WORTH_DRAINING) {
+        session.set_close_on_response_before_downstream_finish(false);
+        session.set_total_drain_timeout(Some(DRAIN_TIME));
+    } else {
+        session.set_keepalive(None);
+    }
+}
+
+/// The upstream's answer on its way to the client: the route's own edits, and the request's id.
+pub(super) fn edit(response: &mut ResponseHeader, exchange: &Exchange) -> Result<()> {
+    let edits = &exchange.admission()?.permit.route().response_headers;
+    for name in &edits.remove {
+        response.remove_header(name);
+    }
+    for (name, value) in &edits.set {
+        response.insert_header(name.clone(), value.clone())?;
+    }
+    response.insert_header("x-request-id", exchange.request_id())?;
+    Ok(())
+}

@@ -1,0 +1,293 @@
+//! The only task that swaps what serves.
+//!
+//! Two things reach it: "look again" (`watch`, SIGHUP) and news of keys (`keys`). Files are taken all or none, and only when two reads a moment
+//! apart agree; what does not compile changes nothing, and is told once. The request path only ever loads what was swapped in last.
+
+mod compile;
+pub mod fetch;
+mod keys;
+mod status;
+mod watch;
+
+use std::{fmt, path::PathBuf, pin::Pin, sync::Arc, time::Duration};
+
+use tokio::{
+    sync::{Notify, mpsc},
+    task::{JoinHandle, spawn_blocking},
+    time::sleep,
+};
+use tracing::{error, info, warn};
+
+use crate::{diagnostic::Report, gate::source::Fingerprint};
+use fetch::Fetcher;
+use keys::{KeyChange, KeyEvent, KeyNews, KeyTable};
+use status::now;
+use watch::Watch;
+
+pub use compile::{CODES, Compiled, Parts, PoliciesStep, SettingsStep, Steps, compile};
+pub use keys::{KeyFault, KeyRequests, Refetch};
+pub use status::{KeyStatus, News, Rejected, SharedStatus, Status};
+
+/// Two reads this far apart must agree before files are applied: a writer may be amid its work.
+const SETTLE: Duration = Duration::from_millis(100);
+
+/// Disagreeing reads after which the look is put off.
+const MOST_READS: usize = 20;
+
+/// What a reload needs of its surroundings.
+pub struct Surroundings<P> {
+    /// The settings file.
+    pub path: PathBuf,
+    /// How text is compiled.
+    pub steps: Arc<Steps<P>>,
+    /// Fetches keys.
+    pub fetcher: Arc<Fetcher>,
+    /// Puts a generation to serve. Called by one task only, in order.
+    pub publish: Box<dyn Fn(Parts<P>) + Send>,
+    /// Hears what happened, after it did.
+    pub observe: Box<dyn Fn(News<'_>) + Send>,
+}
+
+impl<P> fmt::Debug for Surroundings<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Surroundings").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+/// A running reload. Ends when dropped.
+#[derive(Debug)]
+pub struct Reload {
+    look: Arc<Notify>,
+    requests: KeyRequests,
+    status: SharedStatus,
+    task: JoinHandle<()>,
+}
+
+impl Reload {
+    /// Starts with files that compiled: publishes them as generation 1 before it returns, then fetches keys and watches the files.
+    /// Must be called within a tokio runtime.
+    pub fn start<P: Send + Sync + 'static>(first: Compiled<P>, surroundings: Surroundings<P>) -> Self {
+        let (keys, events) = KeyTable::new(Arc::clone(&surroundings.fetcher));
+        Self::with(first, surroundings, keys, events)
+    }
+
+    fn with<P: Send + Sync + 'static>(
+        first: Compiled<P>,
+        surroundings: Surroundings<P>,
+        mut keys: KeyTable,
+        events: mpsc::Receiver<KeyEvent>,
+    ) -> Self {
+        let look = Arc::new(Notify::new());
+        let Compiled { settings, policies, keys: files, fingerprint } = first;
+        keys.arrange(&settings, &files);
+        let serving = Parts {
+            number: 1,
+            settings: Arc::new(settings),
+            policies: Arc::new(policies),
+            keys: Arc::new(keys.ring()),
+        };
+        (surroundings.publish)(serving.clone());
+        let watch = Watch::start(compile::places(&surroundings.path, &serving.settings), Arc::clone(&look));
+        let status = SharedStatus::default();
+        status.update(|status| {
+            (status.generation, status.applied) = (1, now());
+            status.keys = keys.status(&serving.settings);
+        });
+        let requests = keys.requests();
+        let task =
+            Task { surroundings, keys, watch, serving, serves: fingerprint, seen: fingerprint, status: status.clone() };
+        let task = tokio::spawn(task.run(events, Arc::clone(&look)));
+        Self { look, requests, status, task }
+    }
+
+    /// Looks at the files now, as SIGHUP asks.
+    pub fn poke(&self) {
+        self.look.notify_one();
+    }
+
+    /// The door through which requests ask for newer keys.
+    pub fn requests(&self) -> KeyRequests {
+        self.requests.clone()
+    }
+
+    /// Where the reload stands, for `/status`.
+    pub fn status(&self) -> SharedStatus {
+        self.status.clone()
+    }
+}
+
+impl Drop for Reload {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+struct Task<P> {
+    surroundings: Surroundings<P>,
+    keys: KeyTable,
+    watch: Watch,
+    serving: Parts<P>,
+    /// The files that serve.
+    serves: Fingerprint,
+    /// The files that were looked at last, good or bad.
+    seen: Fingerprint,
+    status: SharedStatus,
+}
+
+/// What a look came to.
+enum Looked<P> {
+    /// The files are those that were looked at last.
+    Same,
+    /// The files are again those that serve.
+    Reverted(Fingerprint),
+    /// Other files, which compile.
+    Good(Box<Compiled<P>>, Report),
+    /// Other files, which do not.
+    Bad(Fingerprint, Report),
+    /// The files are still being written.
+    Unsettled,
+}
+
+type Look<P> = Pin<Box<dyn Future<Output = Looked<P>> + Send>>;
+
+impl<P: Send + Sync + 'static> Task<P> {
+    async fn run(mut self, mut events: mpsc::Receiver<KeyEvent>, again: Arc<Notify>) {
+        let mut looking: Option<Look<P>> = None;
+        loop {
+            tokio::select! {
+                biased;
+                Some(event) = events.recv() => self.heed(event),
+                looked = async { match &mut looking { Some(look) => look.await, None => std::future::pending().await } } => {
+                    looking = None;
+                    if matches!(looked, Looked::Unsettled) {
+                        again.notify_one();
+                    }
+                    self.conclude(looked);
+                }
+                () = again.notified(), if looking.is_none() => looking = Some(self.look()),
+            }
+        }
+    }
+
+    /// Reads and compiles aside, so that keys are swapped meanwhile.
+    fn look(&self) -> Look<P> {
+        let (path, steps) = (self.surroundings.path.clone(), Arc::clone(&self.surroundings.steps));
+        Box::pin(look(path, steps, self.seen, self.serves))
+    }
+
+    fn conclude(&mut self, looked: Looked<P>) {
+        match looked {
+            Looked::Same => {}
+            Looked::Unsettled => warn!("the files keep changing; what served goes on serving until they rest"),
+            Looked::Reverted(fingerprint) => {
+                self.seen = fingerprint;
+                self.status.update(|status| status.stale_since = None);
+                info!(generation = self.serving.number, "the files are again those that serve");
+            }
+            Looked::Good(compiled, warnings) => self.apply(*compiled, &warnings),
+            Looked::Bad(fingerprint, report) => self.reject(fingerprint, report),
+        }
+    }
+
+    fn apply(&mut self, compiled: Compiled<P>, warnings: &Report) {
+        let Compiled { mut settings, policies, keys, fingerprint } = compiled;
+        let kept = compile::keep_until_restart(&self.serving.settings, &mut settings);
+        self.keys.arrange(&settings, &keys);
+        self.watch.set(compile::places(&self.surroundings.path, &settings));
+        (self.seen, self.serves) = (fingerprint, fingerprint);
+        self.serving.settings = Arc::new(settings);
+        self.serving.policies = Arc::new(policies);
+        self.swap();
+        let generation = self.serving.number;
+        self.status.update(|status| {
+            (status.applied, status.stale_since) = (now(), None);
+            status.restart_needed.clone_from(&kept);
+            status.keys = self.keys.status(&self.serving.settings);
+        });
+        info!(generation, "new files serve");
+        if !warnings.is_empty() {
+            warn!(generation, "the files compile, with findings:\n{warnings}");
+        }
+        if !kept.is_empty() {
+            warn!(settings = kept.join(", "), "these settings have changed and need a restart; the old values go on");
+        }
+        (self.surroundings.observe)(News::Applied { generation });
+    }
+
+    fn reject(&mut self, fingerprint: Fingerprint, report: Report) {
+        self.seen = fingerprint;
+        error!(
+            generation = self.serving.number,
+            "new files are rejected, and the last good ones go on serving:\n{report}"
+        );
+        (self.surroundings.observe)(News::Rejected(&report));
+        self.status.update(|status| {
+            status.stale_since = status.stale_since.or_else(now);
+            status.rejected = Some(Rejected { at: now(), report });
+        });
+    }
+
+    /// Acts on news of keys. The event is dropped last: its sender waits for that.
+    fn heed(&mut self, event: KeyEvent) {
+        let change = self.keys.note(&event);
+        if change == KeyChange::Unheard {
+            return;
+        }
+        if change == KeyChange::Ring {
+            self.swap();
+        }
+        let (result, held) = match &event.news {
+            KeyNews::Fetched { keys, .. } => ("ok", keys.len()),
+            KeyNews::Failed(code) => (*code, self.keys.held(&event.provider)),
+            KeyNews::Dropped => ("dropped", 0),
+        };
+        self.status.update(|status| status.keys = self.keys.status(&self.serving.settings));
+        (self.surroundings.observe)(News::Keys { provider: &event.provider, result, held });
+    }
+
+    fn swap(&mut self) {
+        self.serving.number = self.serving.number.saturating_add(1);
+        self.serving.keys = Arc::new(self.keys.ring());
+        (self.surroundings.publish)(self.serving.clone());
+        self.status.update(|status| status.generation = self.serving.number);
+    }
+}
+
+/// Reads until two reads agree, and compiles what they agree on.
+///
+/// SECURITY: files of two versions must not be mixed, nor a half of one taken for the whole: `no_mixture_of_two_versions_is_ever_served`.
+async fn look<P: Send + Sync + 'static>(
+    path: PathBuf,
+    steps: Arc<Steps<P>>,
+    seen: Fingerprint,
+    serves: Fingerprint,
+) -> Looked<P> {
+    let mut before = None;
+    for _ in 0..MOST_READS {
+        let (reader, file) = (Arc::clone(&steps), path.clone());
+        // It fails only where the runtime is shutting down.
+        let Ok(read) = spawn_blocking(move || compile::gather(&file, &reader)).await else { return Looked::Same };
+        let found = read.fingerprint;
+        if found == seen {
+            return Looked::Same;
+        }
+        if before == Some(found) {
+            if found == serves {
+                return Looked::Reverted(found);
+            }
+            return match spawn_blocking(move || compile::build(read, &steps)).await {
+                Ok((Some(compiled), report)) => Looked::Good(Box::new(compiled), report),
+                Ok((None, report)) => Looked::Bad(found, report),
+                Err(_) => Looked::Same,
+            };
+        }
+        before = Some(found);
+        sleep(SETTLE).await;
+    }
+    Looked::Unsettled
+}
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,220 @@
+//! From the files on disk to settings, policies and keys that may serve, or a report.
+//!
+//! Start, reload and `validate` take this one way. All files or none: any error anywhere, and nothing is given. Blocks on the file system;
+//! changes nothing.
+
+use std::{
+    fmt,
+    panic::{self, AssertUnwindSafe},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use crate::{
+    config::{KeySource, Settings},
+    diagnostic::{Diagnostic, Report, Severity},
+    gate::source::{self, Fingerprint},
+    token::{KeyRing, KeySet, ProviderId},
+    yaml::SourceFile,
+};
+
+/// Each code of this module, and what it says. Listed in `docs/diagnostics.md`.
+pub const CODES: [(&str, &str); 4] = [
+    ("F011", "a key file holds no usable key"),
+    ("F012", "warning: a key of a key file is not used"),
+    ("F020", "the files do not compile, and no reason was given"),
+    ("F021", "compiling the files failed: a defect of the gateway"),
+];
+
+/// Compiles the settings file.
+pub type SettingsStep = dyn Fn(&SourceFile) -> (Option<Settings>, Report) + Send + Sync;
+
+/// Compiles all policy files under those settings.
+pub type PoliciesStep<P> = dyn Fn(&[SourceFile], &Settings) -> (Option<P>, Report) + Send + Sync;
+
+/// How text becomes settings and policies. `P` is what the policies compile to.
+pub struct Steps<P> {
+    /// From one file.
+    pub settings: Box<SettingsStep>,
+    /// From all policy files.
+    pub policies: Box<PoliciesStep<P>>,
+}
+
+impl<P> fmt::Debug for Steps<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Steps").finish_non_exhaustive()
+    }
+}
+
+/// Files that compile.
+#[derive(Debug)]
+pub struct Compiled<P> {
+    /// The settings.
+    pub settings: Settings,
+    /// The policies.
+    pub policies: P,
+    /// The keys of each provider that has them in a file, in the order of the settings.
+    pub keys: Vec<Option<Arc<KeySet>>>,
+    /// What was read.
+    pub fingerprint: Fingerprint,
+}
+
+/// The files at one moment.
+#[derive(Debug)]
+pub(super) struct Sources {
+    /// Absent where they do not compile; then nothing else was read.
+    settings: Option<Settings>,
+    policies: Vec<SourceFile>,
+    keys: Vec<Option<SourceFile>>,
+    report: Report,
+    name: String,
+    pub(super) fingerprint: Fingerprint,
+}
+
+/// Reads and compiles everything that the settings file at `path` leads to. The report has warnings beside a result, errors without one.
+pub fn compile<P>(path: &Path, steps: &Steps<P>) -> (Option<Compiled<P>>, Report) {
+    build(gather(path, steps), steps)
+}
+
+/// Reads all files, and compiles the settings to know which they are.
+pub(super) fn gather<P>(path: &Path, steps: &Steps<P>) -> Sources {
+    let name = path.display().to_string();
+    let file = match source::read_file(path) {
+        Ok(file) => file,
+        Err(finding) => {
+            let report: Report = [finding].into_iter().collect();
+            let fingerprint = source::fingerprint([], &report);
+            return Sources { settings: None, policies: Vec::new(), keys: Vec::new(), report, name, fingerprint };
+        }
+    };
+    let (settings, findings) = guarded(&name, || (steps.settings)(&file));
+    let (mut policies, mut keys, mut unread) = (Vec::new(), Vec::new(), Report::default());
+    if let Some(settings) = &settings {
+        (policies, unread) = source::read_policies(&settings.policies.path);
+        for provider in &settings.identity.providers {
+            keys.push(match &provider.keys {
+                KeySource::Url(_) => None,
+                KeySource::File(path) => source::read_file(path).map_err(|finding| unread.push(finding)).ok(),
+            });
+        }
+    }
+    let all = std::iter::once(&file).chain(&policies).chain(keys.iter().flatten());
+    let fingerprint = source::fingerprint(all, &unread);
+    // First what could not be read: a full report drops what comes last, and must not drop an error for a warning.
+    let mut report = unread;
+    report.append(findings);
+    Sources { settings, policies, keys, report, name, fingerprint }
+}
+
+/// Compiles what was read.
+pub(super) fn build<P>(sources: Sources, steps: &Steps<P>) -> (Option<Compiled<P>>, Report) {
+    let Sources { settings, policies, keys, mut report, name, fingerprint } = sources;
+    // SECURITY: what is wrong must count although a full report drops it: `an_error_behind_a_full_report_is_a_refusal`.
+    let mut refused = report.has_errors();
+    let Some(settings) = settings else { return (None, at_least_one_error(report, &name)) };
+    let (policies, findings) = guarded(&name, || (steps.policies)(&policies, &settings));
+    refused |= findings.has_errors();
+    report.append(findings);
+    let mut sets = Vec::new();
+    for (provider, file) in settings.identity.providers.iter().zip(keys) {
+        sets.push(file.and_then(|file| {
+            let (set, findings) = key_set(&provider.provider.id, &file, &provider.provider.algorithms);
+            refused |= set.is_none();
+            report.append(findings);
+            set
+        }));
+    }
+    match policies {
+        Some(policies) if !refused => (Some(Compiled { settings, policies, keys: sets, fingerprint }), report),
+        Some(_) | None => (None, at_least_one_error(report, &name)),
+    }
+}
+
+fn key_set(
+    provider: &ProviderId,
+    file: &SourceFile,
+    algorithms: &[jsonwebtoken::Algorithm],
+) -> (Option<Arc<KeySet>>, Report) {
+    match KeySet::parse(file.text.as_bytes(), algorithms) {
+        Ok((set, skipped)) => {
+            let warn = |key| {
+                let message = format!("a key of provider `{provider}` is not used: {key}");
+                Diagnostic { severity: Severity::Warning, ..Diagnostic::of_file("F012", &file.name, message) }
+            };
+            (Some(Arc::new(set)), skipped.iter().map(warn).collect())
+        }
+        Err(error) => {
+            let message = format!("no keys for provider `{provider}`: {error}");
+            (None, [Diagnostic::of_file("F011", &file.name, message)].into_iter().collect())
+        }
+    }
+}
+
+/// A compiler that panics refuses, like one that says no: the last good files go on serving.
+fn guarded<T>(name: &str, step: impl FnOnce() -> (Option<T>, Report)) -> (Option<T>, Report) {
+    // What the step worked on is dropped with it, so that nothing half-changed is seen again.
+    panic::catch_unwind(AssertUnwindSafe(step)).unwrap_or_else(|_| {
+        let finding = Diagnostic::of_file("F021", name, "compiling the files failed; this is a defect of the gateway");
+        (None, [finding].into_iter().collect())
+    })
+}
+
+/// Nothing is refused without saying why, whatever a step left unsaid.
+fn at_least_one_error(mut report: Report, name: &str) -> Report {
+    if !report.has_errors() {
+        report.push(Diagnostic::of_file("F020", name, "the files do not compile, and no reason was given"));
+    }
+    report
+}
+
+/// What a new generation is made of.
+#[derive(Debug)]
+pub struct Parts<P> {
+    /// Counts up with every swap; the first is 1.
+    pub number: u64,
+    /// The settings.
+    pub settings: Arc<Settings>,
+    /// The policies.
+    pub policies: Arc<P>,
+    /// The keys that are held.
+    pub keys: Arc<KeyRing>,
+}
+
+impl<P> Clone for Parts<P> {
+    fn clone(&self) -> Self {
+        let Self { number, settings, policies, keys } = self;
+        Self { number: *number, settings: Arc::clone(settings), policies: Arc::clone(policies), keys: Arc::clone(keys) }
+    }
+}
+
+/// The files that a generation was read from, to be watched.
+pub(super) fn places(path: &Path, settings: &Settings) -> super::watch::Places {
+    let keys = settings.identity.providers.iter().filter_map(|provider| match &provider.keys {
+        KeySource::Url(_) => None,
+        KeySource::File(path) => Some(path.clone()),
+    });
+    super::watch::Places {
+        files: std::iter::once(path.to_owned()).chain(keys).collect::<Vec<PathBuf>>(),
+        folders: vec![settings.policies.path.clone()],
+        poll: settings.policies.poll,
+    }
+}
+
+/// Puts back what can change at a restart only, and names it.
+pub(super) fn keep_until_restart(serving: &Settings, next: &mut Settings) -> Vec<&'static str> {
+    let mut kept = Vec::new();
+    if next.listeners != serving.listeners {
+        let addresses = |settings: &Settings| settings.listeners.iter().map(|one| one.address).collect::<Vec<_>>();
+        kept.push(if addresses(next) == addresses(serving) { "listeners.tls" } else { "listeners" });
+        next.listeners.clone_from(&serving.listeners);
+    }
+    if next.admin != serving.admin {
+        kept.push("admin");
+        next.admin = serving.admin;
+    }
+    if next.threads != serving.threads {
+        kept.push("threads");
+        next.threads = serving.threads;
+    }
+    kept
+}

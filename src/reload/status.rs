@@ -1,0 +1,100 @@
+//! What the reload has to say for itself: the text of `/status`, and the words for metrics.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::SystemTime,
+};
+
+use serde::{Serialize, Serializer};
+
+use crate::{diagnostic::Report, time::UnixTime, token::ProviderId};
+
+/// Where the reload stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Status {
+    /// The number of the generation that serves.
+    pub generation: u64,
+    /// When its files were applied, in seconds since 1970.
+    #[serde(serialize_with = "seconds")]
+    pub applied: Option<UnixTime>,
+    /// Settings that differ on disk and count after a restart only.
+    pub restart_needed: Vec<&'static str>,
+    /// Since when the files on disk are not those that serve; absent while they are.
+    #[serde(serialize_with = "seconds")]
+    pub stale_since: Option<UnixTime>,
+    /// The last files that were rejected, if any were since the start.
+    pub rejected: Option<Rejected>,
+    /// The keys of each provider, in the order of the settings.
+    pub keys: Vec<KeyStatus>,
+}
+
+/// Files that did not compile.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Rejected {
+    /// When they were looked at.
+    #[serde(serialize_with = "seconds")]
+    pub at: Option<UnixTime>,
+    /// What is wrong with them.
+    pub report: Report,
+}
+
+/// The keys of one provider.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct KeyStatus {
+    /// The provider.
+    pub provider: String,
+    /// How many keys are held.
+    pub keys: usize,
+    /// When they were last confirmed: fetched, or read with the files.
+    #[serde(serialize_with = "seconds")]
+    pub confirmed: Option<UnixTime>,
+    /// Why the last fetch failed; absent when it did not.
+    pub failing: Option<&'static str>,
+}
+
+/// Something that happened, for metrics.
+#[derive(Clone, Copy, Debug)]
+pub enum News<'a> {
+    /// New files serve.
+    Applied {
+        /// The generation that they are.
+        generation: u64,
+    },
+    /// New files do not compile; what served goes on serving.
+    Rejected(&'a Report),
+    /// A fetch of keys ended, or keys became too old.
+    Keys {
+        /// Whose.
+        provider: &'a ProviderId,
+        /// `ok`, `dropped`, or the code of the failure.
+        result: &'static str,
+        /// How many keys are held now.
+        held: usize,
+    },
+}
+
+/// The status, shared with whoever shows it.
+#[derive(Clone, Debug, Default)]
+pub struct SharedStatus(Arc<Mutex<Status>>);
+
+impl SharedStatus {
+    /// The status at this moment.
+    pub fn read(&self) -> Status {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn update(&self, change: impl FnOnce(&mut Status)) {
+        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+/// The wall clock, for people: nothing is decided on it here.
+pub(super) fn now() -> Option<UnixTime> {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    Some(UnixTime::from_seconds(since.as_secs()))
+}
+
+#[allow(clippy::ref_option, reason = "the signature is serde's")]
+fn seconds<S: Serializer>(time: &Option<UnixTime>, serializer: S) -> Result<S::Ok, S::Error> {
+    time.map(UnixTime::seconds).serialize(serializer)
+}

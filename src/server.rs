@@ -1,0 +1,323 @@
+//! Puts the rooms together: files to a first generation, sockets, tasks, signals, an orderly end.
+//!
+//! Decides nothing and parses nothing. Whatever cannot be had at the start ends it with an error; nothing is retried in silence.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use thiserror::Error;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::mpsc,
+};
+
+use crate::{
+    admin::{Admin, Health, Listening},
+    admission::{Admissions, now},
+    config::{KeySource, Limits, Listener, Settings},
+    diagnostic::Report,
+    edge::{Edge, Stop, signals},
+    gate::{Live, source},
+    policy::{PolicySet, World},
+    proxy::{Gateway, Serving, Turned, keep_resolved, proxy},
+    reload::{Compiled, News, Parts, Reload, Steps, Surroundings, fetch::Fetcher},
+    telemetry::{AuditSink, Metrics, Telemetry, logging, metrics::Names},
+    yaml::SourceFile,
+};
+
+/// Audit lines may take so long to be written at the end.
+const FLUSH: Duration = Duration::from_secs(2);
+
+/// Why the gateway did not run.
+#[derive(Debug, Error)]
+pub enum ServerError {
+    /// Settings or policies do not compile.
+    #[error("the files do not compile")]
+    DoesNotCompile(Report),
+    /// Something that the gateway needs cannot be had.
+    #[error("{0}")]
+    CouldNotRun(String),
+}
+
+fn could_not_run(error: &dyn std::error::Error) -> ServerError {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    ServerError::CouldNotRun(text)
+}
+
+/// Where a running gateway can be reached.
+#[derive(Clone, Debug)]
+pub struct Started {
+    /// The listeners, in the order of the settings; port 0 has become a real one.
+    pub listeners: Vec<SocketAddr>,
+    /// The admin listener.
+    pub admin: SocketAddr,
+}
+
+/// A gateway whose files compile, ready to run.
+#[derive(Debug)]
+pub struct Server {
+    path: PathBuf,
+    compiled: Compiled<PolicySet>,
+}
+
+/// The environment, as settings may refer to it.
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// How files become settings and policies: the same way for `serve`, `validate` and every reload.
+fn steps() -> Steps<PolicySet> {
+    Steps {
+        settings: Box::new(|file| Settings::compile(file, &environment)),
+        policies: Box::new(|files, settings| compile_policies(files, settings)),
+    }
+}
+
+/// Compiles policies against the names that the settings give.
+fn compile_policies(files: &[SourceFile], settings: &Settings) -> (Option<PolicySet>, Report) {
+    let providers: Vec<_> = settings.identity.providers.iter().map(|one| one.provider.id.clone()).collect();
+    let upstreams: Vec<_> = settings.upstreams.iter().map(|upstream| upstream.id.clone()).collect();
+    let identity_headers: Vec<_> = settings.identity_headers.iter().map(|header| header.name.clone()).collect();
+    let credential_headers: Vec<_> = settings.identity.credentials.iter().filter_map(|c| c.header().cloned()).collect();
+    let world = World {
+        providers: &providers,
+        upstreams: &upstreams,
+        identity_headers: &identity_headers,
+        credential_headers: &credential_headers,
+        allow_empty: settings.policies.allow_empty,
+    };
+    PolicySet::compile(files, &world)
+}
+
+/// Compiles the settings at `path` and everything that they lead to.
+pub fn compile(path: &Path) -> (Option<Compiled<PolicySet>>, Report) {
+    crate::reload::compile(path, &steps())
+}
+
+/// Compiles the settings alone.
+///
+/// # Errors
+/// Everything that is wrong with them.
+pub fn read_settings(path: &Path) -> Result<Settings, Report> {
+    let file = source::read_file(path).map_err(|finding| [finding].into_iter().collect::<Report>())?;
+    let (settings, report) = Settings::compile(&file, &environment);
+    settings.ok_or(report)
+}
+
+impl Server {
+    /// Starts the log and compiles all files.
+    ///
+    /// # Errors
+    /// When they do not compile, or the log's level is no level.
+    pub fn prepare(path: &Path) -> Result<Self, ServerError> {
+        let verbosity = match environment("COGWARD_LOG") {
+            Some(text) => text.parse().map_err(|error: logging::VerbosityError| could_not_run(&error))?,
+            None => logging::Verbosity::default(),
+        };
+        logging::start(verbosity).map_err(|error| could_not_run(&error))?;
+        pingora_rustls::install_default_crypto_provider();
+        let (compiled, report) = compile(path);
+        let Some(compiled) = compiled else { return Err(ServerError::DoesNotCompile(report)) };
+        if !report.is_empty() {
+            tracing::warn!("the files compile, with findings:\n{report}");
+        }
+        Ok(Self { path: path.to_owned(), compiled })
+    }
+
+    /// Serves until a signal ends it; `started` is called once all listeners answer.
+    ///
+    /// # Errors
+    /// When an address, a certificate or the audit file cannot be had.
+    pub fn run(self, started: impl FnOnce(&Started)) -> Result<(), ServerError> {
+        let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let threads = self.compiled.settings.threads.unwrap_or_else(cores);
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build();
+        let runtime = runtime.map_err(|error| could_not_run(&error))?;
+        let ended = runtime.block_on(self.serve(threads, started));
+        runtime.shutdown_timeout(Duration::from_millis(100));
+        ended
+    }
+
+    async fn serve(self, threads: usize, started: impl FnOnce(&Started)) -> Result<(), ServerError> {
+        let metrics = Arc::new(Metrics::new().map_err(|error| could_not_run(&error))?);
+        let audit = AuditSink::open(&self.compiled.settings.audit, Arc::clone(&metrics));
+        let audit = audit.map_err(|error| could_not_run(&error))?;
+        let telemetry = Arc::new(Telemetry { metrics: Arc::clone(&metrics), audit });
+        let health = Arc::new(Health::new(now()));
+
+        // Addresses first: a gateway that cannot listen shall not fetch keys or touch anything else.
+        let settings = &self.compiled.settings;
+        let limits = Arc::new(Live::new(settings.limits));
+        let edge = bind(&settings.listeners, &limits).await?;
+        let admin = bind(&[Listener { address: settings.admin, tls: None }], &limits).await?;
+        let addresses = addresses(&edge, &admin);
+        tell(&addresses, settings, &health);
+        let open_connections = edge.open_connections();
+        metrics.watch_connections(move || open_connections());
+
+        let (reload, live) = self.start_reload(&metrics, &health, limits)?;
+        let admissions = Admissions::new(Arc::clone(&live), reload.requests());
+        let gateway = proxy(Gateway::new(admissions, Arc::clone(&telemetry)), threads);
+        live.load().upstreams.resolve().await;
+        let resolving = Arc::clone(&live);
+        tokio::spawn(keep_resolved(move || resolving.load()));
+        let stops = stops(&live, &health)?;
+        hang_ups(reload, Arc::clone(&telemetry))?;
+        // Answers until the process ends: nothing is ever sent through the channel.
+        let (_never, no_stops) = mpsc::channel(1);
+        let pages = Arc::new(Admin::new(metrics, health));
+        tokio::spawn(admin.run(Arc::clone(&pages), pages, no_stops));
+
+        started(&addresses);
+        let outcome = edge.run(gateway, Arc::new(Turned(Arc::clone(&telemetry))), stops).await;
+        tracing::info!(cut = outcome.cut, "stopped");
+        telemetry.audit.close(FLUSH);
+        Ok(())
+    }
+
+    /// Publishes the first generation, and starts the task that will publish the next ones.
+    fn start_reload(
+        self,
+        metrics: &Arc<Metrics>,
+        health: &Arc<Health>,
+        limits: Arc<Live<Limits>>,
+    ) -> Result<(Reload, Arc<Live<Serving>>), ServerError> {
+        let cell: Arc<OnceLock<Arc<Live<Serving>>>> = Arc::default();
+        let (to_publish, told) = (Arc::clone(&cell), (Arc::clone(metrics), Arc::clone(health)));
+        let publish = move |parts: Parts<PolicySet>| {
+            tell_generation(&parts, &told.0, &told.1);
+            limits.swap(Arc::new(parts.settings.limits));
+            let previous = to_publish.get().map(|live| live.load());
+            let serving = Serving::of(parts, previous.as_deref());
+            match to_publish.get() {
+                Some(live) => live.swap(Arc::new(serving)),
+                None => drop(to_publish.set(Arc::new(Live::new(serving)))),
+            }
+        };
+        let started = (Arc::clone(metrics), Arc::clone(health));
+        let (metrics, health, to_note) = (Arc::clone(metrics), Arc::clone(health), Arc::clone(&cell));
+        let observe = move |news: News<'_>| {
+            if let Some(live) = to_note.get() {
+                note(&news, live, &metrics, &health);
+            }
+        };
+        let surroundings = Surroundings {
+            path: self.path,
+            steps: Arc::new(steps()),
+            fetcher: Arc::new(Fetcher::new().map_err(|error| could_not_run(&error))?),
+            publish: Box::new(publish),
+            observe: Box::new(observe),
+        };
+        let reload = Reload::start(self.compiled, surroundings);
+        // The start is the first time that files are applied.
+        started.0.record_reload_applied(now());
+        started.1.applied(now());
+        let live = cell.get().cloned();
+        let live = live.ok_or_else(|| ServerError::CouldNotRun("nothing was published".to_owned()))?;
+        Ok((reload, live))
+    }
+}
+
+async fn bind(listeners: &[Listener], limits: &Arc<Live<Limits>>) -> Result<Edge, ServerError> {
+    let limits = Arc::clone(limits);
+    Edge::bind(listeners, Arc::new(move || *limits.load())).await.map_err(|error| could_not_run(&error))
+}
+
+fn addresses(edge: &Edge, admin: &Edge) -> Started {
+    let unspecified = SocketAddr::from(([0, 0, 0, 0], 0));
+    Started { listeners: edge.addresses(), admin: admin.addresses().first().copied().unwrap_or(unspecified) }
+}
+
+/// Tells the log and `/status` where the gateway listens.
+fn tell(addresses: &Started, settings: &Settings, health: &Health) {
+    let listeners = addresses.listeners.iter().zip(&settings.listeners);
+    let listening = listeners.map(|(address, listener)| {
+        tracing::info!(%address, tls = listener.tls.is_some(), "listening");
+        Listening { address: *address, tls: listener.tls.is_some() }
+    });
+    health.set_listeners(listening.collect());
+    tracing::info!(address = %addresses.admin, "admin listening");
+}
+
+/// Passes on what the reload did.
+fn note(news: &News<'_>, live: &Live<Serving>, metrics: &Metrics, health: &Health) {
+    match news {
+        News::Applied { .. } => {
+            metrics.record_reload_applied(now());
+            health.applied(now());
+        }
+        News::Rejected(report) => {
+            metrics.record_reload_rejected();
+            health.rejected((*report).clone(), now());
+        }
+        News::Keys { provider, result, held } => {
+            let fetched = (*result == "ok").then(now);
+            metrics.record_jwks_fetch(provider.as_str(), result);
+            metrics.set_jwks_keys(provider.as_str(), *held, fetched);
+            let serving = live.load();
+            if let Some(place) = serving.generation.settings().provider_places().get(provider) {
+                health.provider_keys(*place, *held, fetched);
+            }
+        }
+    }
+}
+
+/// Tells metrics and `/status` the number and the names of a new generation, and how many keys it holds of each provider.
+fn tell_generation(parts: &Parts<PolicySet>, metrics: &Metrics, health: &Health) {
+    metrics.adopt(names(parts));
+    metrics.set_generation(parts.number);
+    health.set_generation(parts.number);
+    let providers = &parts.settings.identity.providers;
+    health.set_providers(providers.iter().map(|one| one.provider.id.as_str()));
+    for (place, settings) in providers.iter().enumerate() {
+        let held = parts.keys.get(place).map_or(0, |keys| keys.len());
+        // Keys of a file are as old as the generation that read it.
+        let read = matches!(settings.keys, KeySource::File(_)).then(now);
+        metrics.set_jwks_keys(settings.provider.id.as_str(), held, read);
+        health.provider_keys(place, held, read);
+    }
+}
+
+/// The names that metric labels may hold.
+fn names(parts: &Parts<PolicySet>) -> Names {
+    let providers = parts.settings.identity.providers.iter().map(|one| one.provider.id.as_str().into());
+    Names {
+        routes: parts.policies.routes().iter().map(|route| (*route.id).into()).collect(),
+        providers: providers.collect(),
+        upstreams: parts.settings.upstreams.iter().map(|upstream| upstream.id.as_str().into()).collect(),
+    }
+}
+
+/// Turns SIGTERM and SIGINT into stops; readiness goes red at once.
+fn stops(live: &Arc<Live<Serving>>, health: &Arc<Health>) -> Result<mpsc::Receiver<Stop>, ServerError> {
+    let (live, health) = (Arc::clone(live), Arc::clone(health));
+    let pace = move || {
+        health.set_draining();
+        let serving = live.load();
+        let settings = serving.generation.settings();
+        tracing::info!(delay = ?settings.shutdown_delay, grace = ?settings.shutdown_grace, "stopping");
+        Stop { delay: settings.shutdown_delay, grace: settings.shutdown_grace }
+    };
+    signals(pace).map_err(|error| could_not_run(&error))
+}
+
+/// SIGHUP: look at the files again, and open the audit file anew for whoever rotates it.
+fn hang_ups(reload: Reload, telemetry: Arc<Telemetry>) -> Result<(), ServerError> {
+    let mut hang_ups = signal(SignalKind::hangup()).map_err(|error| could_not_run(&error))?;
+    tokio::spawn(async move {
+        while hang_ups.recv().await.is_some() {
+            telemetry.audit.reopen();
+            reload.poke();
+        }
+    });
+    Ok(())
+}

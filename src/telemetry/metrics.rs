@@ -1,0 +1,298 @@
+//! The numbers that Prometheus scrapes, in a registry of their own.
+//!
+//! Owns every metric and its labels; `docs/metrics.md` is rendered from [`REFERENCE`]. Does not count anything by itself: the edge calls
+//! one `record_*` per event. Invariant: the value of a label is a member of a closed list or a name that [`Metrics::adopt`] was given,
+//! whatever a caller passes. What clients send therefore adds no series, and what a reload removes leaves none behind.
+
+mod definition;
+mod labels;
+
+pub use definition::{Definition, Kind, Label, REFERENCE, render_reference};
+pub use labels::{AuditLoss, MethodLabel, StatusClass, UpstreamError};
+
+use std::{collections::HashSet, fmt, sync::OnceLock, time::Duration};
+
+use arc_swap::ArcSwap;
+use prometheus::{
+    Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder,
+    core::{Collector, MetricVec, MetricVecBuilder},
+};
+use thiserror::Error;
+
+use crate::{time::UnixTime, token::TokenError};
+
+use super::Outcome;
+
+/// The label of a name that is not there: a request without a route, a token of no provider, an allow without a reason.
+const NONE: &str = "none";
+
+/// The result of a fetch of keys that went well.
+const FETCHED: &str = "ok";
+
+/// The label of a name that the configuration does not hold, or no longer.
+const REMOVED: &str = "removed";
+
+/// A metric that cannot be made: a name or a label in the table is wrong.
+#[derive(Debug, Error)]
+#[error("metrics cannot be set up")]
+pub struct MetricsError(#[from] prometheus::Error);
+
+/// The names that labels may hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Names {
+    /// Ids of routes.
+    pub routes: HashSet<Box<str>>,
+    /// Ids of providers.
+    pub providers: HashSet<Box<str>>,
+    /// Ids of upstreams.
+    pub upstreams: HashSet<Box<str>>,
+}
+
+/// Every metric of the gateway. One per process; shared by `Arc`.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    names: ArcSwap<Names>,
+    requests: IntCounterVec,
+    decisions: IntCounterVec,
+    decision_duration: Histogram,
+    upstream_duration: HistogramVec,
+    upstream_errors: IntCounterVec,
+    verifications: IntCounterVec,
+    cache_hits: IntCounter,
+    cache_misses: IntCounter,
+    jwks_fetches: IntCounterVec,
+    jwks_keys: IntGaugeVec,
+    jwks_last_success: IntGaugeVec,
+    reloads_applied: IntCounter,
+    reloads_rejected: IntCounter,
+    generation: IntGauge,
+    reload_last_success: IntGauge,
+    open_connections: IntGauge,
+    connections: OnceLock<Probe>,
+    unsettled: IntCounter,
+    audit_dropped: IntCounterVec,
+}
+
+/// Tells a number when it is asked.
+struct Probe(Box<dyn Fn() -> usize + Send + Sync>);
+
+impl fmt::Debug for Probe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Probe(..)")
+    }
+}
+
+impl Metrics {
+    /// Fresh metrics, all zero, without any configured name.
+    pub fn new() -> Result<Self, MetricsError> {
+        let registry = Registry::new();
+        #[cfg(target_os = "linux")]
+        registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
+        let build_info = definition::BUILD_INFO.gauges(&registry)?;
+        build_info.with_label_values(&[env!("CARGO_PKG_VERSION"), std::env::consts::OS, std::env::consts::ARCH]).set(1);
+        let token_cache = definition::TOKEN_CACHE.counters(&registry)?;
+        let reloads = definition::RELOADS.counters(&registry)?;
+        let audit_dropped = definition::AUDIT_DROPPED.counters(&registry)?;
+        for loss in AuditLoss::ALL {
+            audit_dropped.with_label_values(&[loss.as_str()]);
+        }
+        Ok(Self {
+            names: ArcSwap::default(),
+            requests: definition::REQUESTS.counters(&registry)?,
+            decisions: definition::DECISIONS.counters(&registry)?,
+            decision_duration: definition::DECISION_DURATION.histogram(&registry)?,
+            upstream_duration: definition::UPSTREAM_DURATION.histograms(&registry)?,
+            upstream_errors: definition::UPSTREAM_ERRORS.counters(&registry)?,
+            verifications: definition::VERIFICATIONS.counters(&registry)?,
+            cache_hits: token_cache.with_label_values(&["hit"]),
+            cache_misses: token_cache.with_label_values(&["miss"]),
+            jwks_fetches: definition::JWKS_FETCHES.counters(&registry)?,
+            jwks_keys: definition::JWKS_KEYS.gauges(&registry)?,
+            jwks_last_success: definition::JWKS_LAST_SUCCESS.gauges(&registry)?,
+            reloads_applied: reloads.with_label_values(&["applied"]),
+            reloads_rejected: reloads.with_label_values(&["rejected"]),
+            generation: definition::GENERATION.gauge(&registry)?,
+            reload_last_success: definition::RELOAD_LAST_SUCCESS.gauge(&registry)?,
+            open_connections: definition::OPEN_CONNECTIONS.gauge(&registry)?,
+            connections: OnceLock::new(),
+            unsettled: definition::UNSETTLED.counter(&registry)?,
+            audit_dropped,
+            registry,
+        })
+    }
+
+    /// The names of the generation that is now in force. Series of other names disappear; each provider's series start.
+    pub fn adopt(&self, names: Names) {
+        let names = std::sync::Arc::new(names);
+        self.names.store(names.clone());
+        retain(&self.requests, 0, &names.routes);
+        retain(&self.decisions, 0, &names.routes);
+        retain(&self.upstream_duration, 0, &names.upstreams);
+        retain(&self.upstream_errors, 0, &names.upstreams);
+        retain(&self.verifications, 0, &names.providers);
+        retain(&self.jwks_fetches, 0, &names.providers);
+        retain(&self.jwks_keys, 0, &names.providers);
+        retain(&self.jwks_last_success, 0, &names.providers);
+        for provider in &names.providers {
+            self.jwks_keys.with_label_values(&[provider]);
+            self.jwks_last_success.with_label_values(&[provider]);
+            self.jwks_fetches.with_label_values(&[&**provider, FETCHED]);
+        }
+        for upstream in &names.upstreams {
+            self.upstream_duration.with_label_values(&[upstream]);
+        }
+    }
+
+    /// A request that is over.
+    pub fn record_request(&self, route: Option<&str>, method: MethodLabel, status: StatusClass) {
+        let names = self.names.load();
+        let route = label(&names.routes, route);
+        self.requests.with_label_values(&[route, method.as_str(), status.as_str()]).inc();
+    }
+
+    /// A decision: the reason is that of the audit line, none for an allow.
+    pub fn record_decision(
+        &self,
+        route: Option<&str>,
+        outcome: Outcome,
+        reason: Option<&'static str>,
+        duration: Duration,
+    ) {
+        let names = self.names.load();
+        let route = label(&names.routes, route);
+        self.decisions.with_label_values(&[route, outcome.as_str(), reason.unwrap_or(NONE)]).inc();
+        self.decision_duration.observe(duration.as_secs_f64());
+    }
+
+    /// The head of an upstream's answer came, so long after the decision.
+    pub fn record_upstream(&self, upstream: &str, duration: Duration) {
+        let names = self.names.load();
+        self.upstream_duration
+            .with_label_values(&[label(&names.upstreams, Some(upstream))])
+            .observe(duration.as_secs_f64());
+    }
+
+    /// An attempt at an upstream failed.
+    pub fn record_upstream_error(&self, upstream: &str, error: UpstreamError) {
+        let names = self.names.load();
+        self.upstream_errors.with_label_values(&[label(&names.upstreams, Some(upstream)), error.as_str()]).inc();
+    }
+
+    /// A token was verified, not found in the cache. The provider is absent where none issues such tokens.
+    pub fn record_verification(&self, provider: Option<&str>, result: Result<(), TokenError>) {
+        let names = self.names.load();
+        self.verifications.with_label_values(&[label(&names.providers, provider), labels::verification(result)]).inc();
+    }
+
+    /// A look-up in the cache of verified tokens.
+    pub fn record_token_cache(&self, hit: bool) {
+        if hit { self.cache_hits.inc() } else { self.cache_misses.inc() }
+    }
+
+    /// A fetch of a provider's keys: `ok`, or the code of the fault.
+    pub fn record_jwks_fetch(&self, provider: &str, result: &'static str) {
+        let names = self.names.load();
+        self.jwks_fetches.with_label_values(&[label(&names.providers, Some(provider)), result]).inc();
+    }
+
+    /// So many usable keys of a provider are held; `fetched` is when, absent when nothing was fetched just now. A provider that is not
+    /// configured any more is passed over: the last value of a gauge would stand for ever.
+    pub fn set_jwks_keys(&self, provider: &str, keys: usize, fetched: Option<UnixTime>) {
+        if !self.names.load().providers.contains(provider) {
+            return;
+        }
+        self.jwks_keys.with_label_values(&[provider]).set(signed(keys));
+        if let Some(fetched) = fetched {
+            self.jwks_last_success.with_label_values(&[provider]).set(signed(fetched.seconds()));
+        }
+    }
+
+    /// Files were put into force.
+    pub fn record_reload_applied(&self, at: UnixTime) {
+        self.reloads_applied.inc();
+        self.reload_last_success.set(signed(at.seconds()));
+    }
+
+    /// The generation that serves: files or keys have changed.
+    pub fn set_generation(&self, generation: u64) {
+        self.generation.set(signed(generation));
+    }
+
+    /// Files were refused; what was in force goes on.
+    pub fn record_reload_rejected(&self) {
+        self.reloads_rejected.inc();
+    }
+
+    /// Who knows how many connections are open: asked at each scrape. The first one counts.
+    pub fn watch_connections(&self, open: impl Fn() -> usize + Send + Sync + 'static) {
+        // A second edge would be a defect of the server; its connections are not counted.
+        let _ = self.connections.set(Probe(Box::new(open)));
+    }
+
+    /// A request ended without an outcome.
+    pub fn record_unsettled(&self) {
+        self.unsettled.inc();
+    }
+
+    /// So many audit lines were lost.
+    pub fn record_audit_loss(&self, loss: AuditLoss, lines: u64) {
+        self.audit_dropped.with_label_values(&[loss.as_str()]).inc_by(lines);
+    }
+
+    /// How many audit lines were lost, for whatever reason.
+    pub fn audit_lost(&self) -> u64 {
+        AuditLoss::ALL.iter().map(|loss| self.audit_dropped.with_label_values(&[loss.as_str()]).get()).sum()
+    }
+
+    /// Everything, in the Prometheus text format 0.0.4.
+    pub fn render(&self) -> String {
+        if let Some(Probe(open)) = self.connections.get() {
+            self.open_connections.set(signed(open()));
+        }
+        let mut text = String::new();
+        for family in self.registry.gather() {
+            let before = text.len();
+            // A family that cannot be written is left out whole; the others are worth more than none.
+            if let Err(fault) = TextEncoder::new().encode_utf8(&[family], &mut text) {
+                text.truncate(before);
+                tracing::error!(error = %fault, "a metric cannot be written");
+            }
+        }
+        text
+    }
+}
+
+/// The name as a label, if the configuration holds it.
+fn label<'n>(names: &'n HashSet<Box<str>>, name: Option<&str>) -> &'n str {
+    // SECURITY: whatever callers pass, only configured names become series: `a_scan_of_random_names_adds_no_series`.
+    name.map_or(NONE, |name| names.get(name).map_or(REMOVED, |known| known))
+}
+
+/// Removes the series whose label at `place` is neither in `names` nor one of ours. Happens once a reload, not per request.
+fn retain<B>(metric: &MetricVec<B>, place: usize, names: &HashSet<Box<str>>)
+where
+    B: MetricVecBuilder,
+    MetricVec<B>: Collector,
+{
+    let order: Vec<String> = metric.desc().first().map(|desc| desc.variable_labels.clone()).unwrap_or_default();
+    for family in metric.collect() {
+        for series in family.get_metric() {
+            let value_of = |name: &String| series.get_label().iter().find(|pair| pair.name() == name);
+            let values: Vec<&str> = order.iter().filter_map(value_of).map(|pair| pair.value()).collect();
+            let stays = values.get(place).is_none_or(|name| [NONE, REMOVED].contains(name) || names.contains(*name));
+            if !stays {
+                // It can only be gone already, which is what is wanted.
+                let _ = metric.remove_label_values(&values);
+            }
+        }
+    }
+}
+
+/// As a gauge holds it. Nothing that is counted here comes near the end of the range.
+fn signed(value: impl TryInto<i64>) -> i64 {
+    value.try_into().unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests;

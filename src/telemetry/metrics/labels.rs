@@ -1,0 +1,166 @@
+//! Label values that are closed lists.
+
+use http::{Method, StatusCode};
+
+use crate::token::TokenError;
+
+/// A request's method, as a label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MethodLabel {
+    /// `GET`
+    Get,
+    /// `HEAD`
+    Head,
+    /// `POST`
+    Post,
+    /// `PUT`
+    Put,
+    /// `PATCH`
+    Patch,
+    /// `DELETE`
+    Delete,
+    /// `OPTIONS`
+    Options,
+    /// Every other one.
+    Other,
+}
+
+impl MethodLabel {
+    /// The label of a method.
+    pub fn of(method: &Method) -> Self {
+        match method.as_str() {
+            "GET" => Self::Get,
+            "HEAD" => Self::Head,
+            "POST" => Self::Post,
+            "PUT" => Self::Put,
+            "PATCH" => Self::Patch,
+            "DELETE" => Self::Delete,
+            "OPTIONS" => Self::Options,
+            _ => Self::Other,
+        }
+    }
+
+    /// The label's text.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Head => "HEAD",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Patch => "PATCH",
+            Self::Delete => "DELETE",
+            Self::Options => "OPTIONS",
+            Self::Other => "other",
+        }
+    }
+}
+
+/// The class of an answer's status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StatusClass {
+    /// 100 to 199; an upgrade is 101.
+    Informational,
+    /// 200 to 299.
+    Success,
+    /// 300 to 399.
+    Redirection,
+    /// 400 to 499.
+    ClientError,
+    /// 500 and above.
+    ServerError,
+    /// No answer was sent.
+    None,
+}
+
+impl StatusClass {
+    /// The class of the status that was sent, if one was.
+    pub fn of(status: Option<StatusCode>) -> Self {
+        match status.map(|status| status.as_u16()) {
+            None => Self::None,
+            Some(..200) => Self::Informational,
+            Some(200..300) => Self::Success,
+            Some(300..400) => Self::Redirection,
+            Some(400..500) => Self::ClientError,
+            Some(500..) => Self::ServerError,
+        }
+    }
+
+    /// The label's text.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Informational => "1xx",
+            Self::Success => "2xx",
+            Self::Redirection => "3xx",
+            Self::ClientError => "4xx",
+            Self::ServerError => "5xx",
+            Self::None => "none",
+        }
+    }
+}
+
+/// How an attempt at an upstream failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UpstreamError {
+    /// No connection: refused, unreachable, a name that does not resolve.
+    Connect,
+    /// No connection in time.
+    ConnectTimeout,
+    /// The TLS handshake or the certificate.
+    Tls,
+    /// The upstream was silent for too long.
+    ReadTimeout,
+    /// The upstream did not take the request in time.
+    WriteTimeout,
+    /// The upstream closed or reset the connection before its answer was whole.
+    Closed,
+    /// The answer is not HTTP.
+    InvalidAnswer,
+    /// Anything else.
+    Other,
+}
+
+impl UpstreamError {
+    /// The label's text.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::ConnectTimeout => "connect_timeout",
+            Self::Tls => "tls",
+            Self::ReadTimeout => "read_timeout",
+            Self::WriteTimeout => "write_timeout",
+            Self::Closed => "closed",
+            Self::InvalidAnswer => "invalid_answer",
+            Self::Other => "other",
+        }
+    }
+}
+
+/// Why an audit line was lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuditLoss {
+    /// The destination is slower than the requests.
+    QueueFull,
+    /// The destination did not take it.
+    WriteFailed,
+    /// It came after the sink was closed.
+    Closed,
+}
+
+impl AuditLoss {
+    /// Every one.
+    pub const ALL: [Self; 3] = [Self::QueueFull, Self::WriteFailed, Self::Closed];
+
+    /// The label's text.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::QueueFull => "queue_full",
+            Self::WriteFailed => "write_failed",
+            Self::Closed => "closed",
+        }
+    }
+}
+
+/// The `result` label of a verification.
+pub(super) fn verification(result: Result<(), TokenError>) -> &'static str {
+    result.map_or_else(TokenError::code, |()| "ok")
+}

@@ -1,0 +1,171 @@
+//! Who may import whom. A module that is not listed fails, so a new one states its place here.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+const GROUND: &[&str] = &[];
+
+/// Module, and the modules of the crate that it may name.
+const LAYERS: &[(&str, &[&str])] = &[
+    ("diagnostic", GROUND),
+    ("time", GROUND),
+    ("json", GROUND),
+    ("yaml", &["diagnostic"]),
+    ("request", &["diagnostic"]),
+    ("token", &["time", "json"]),
+    ("identity", &["request", "token", "time"]),
+    ("policy", &["diagnostic", "yaml", "time", "request", "token", "identity"]),
+    ("config", &["diagnostic", "yaml", "request", "token", "identity"]),
+    ("gate", &["diagnostic", "yaml", "time", "request", "token", "identity", "policy", "config"]),
+    // From here on: the edge.
+    ("edge", &["config", "request"]),
+    ("telemetry", &["config", "diagnostic", "gate", "identity", "policy", "time", "token"]),
+    ("reload", &["config", "diagnostic", "gate", "policy", "telemetry", "time", "token", "yaml"]),
+    ("admission", &["gate", "identity", "policy", "proxy", "reload", "request", "time", "token"]),
+    ("proxy", &["admission", "config", "edge", "gate", "identity", "json", "policy", "reload", "request", "telemetry"]),
+    ("admin", &["diagnostic", "edge", "telemetry", "time"]),
+    ("dev", &["time", "token"]),
+    (
+        "server",
+        &[
+            "admin",
+            "admission",
+            "config",
+            "diagnostic",
+            "edge",
+            "gate",
+            "policy",
+            "proxy",
+            "reload",
+            "telemetry",
+            "token",
+        ],
+    ),
+    ("cli", &["admin", "admission", "config", "dev", "diagnostic", "server", "token"]),
+];
+
+/// Crates that one module alone may name.
+const OWNERS: &[(&str, &[&str])] = &[
+    ("serde_yaml", &["yaml"]),
+    ("arc_swap", &["gate", "edge", "proxy", "telemetry"]),
+    ("notify::", &["reload"]),
+    ("prometheus::", &["telemetry"]),
+    ("clap::", &["cli"]),
+    ("matchit", &["policy"]),
+    ("cel::", &["policy"]),
+    ("quick_cache", &["token"]),
+    ("pingora", &["admin", "dev", "edge", "proxy", "reload", "server"]),
+];
+
+fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            rust_files(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+/// The code of a file: no comments, and nothing of its tests.
+fn code(path: &Path) -> String {
+    let text = fs::read_to_string(path).unwrap();
+    let body = text.split("#[cfg(test)]\nmod ").next().unwrap_or_default();
+    body.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
+}
+
+/// Each file below `src` that is not a test, with the module it belongs to.
+fn modules() -> Vec<(String, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    rust_files(&root, &mut files);
+    let is_test = |path: &Path| path.iter().any(|part| part == "tests.rs" || part == "tests" || part == "testing.rs");
+    let module = |path: &Path| {
+        let first = path.strip_prefix(&root).unwrap().iter().next().unwrap().to_str().unwrap().to_owned();
+        first.trim_end_matches(".rs").to_owned()
+    };
+    files.iter().filter(|path| !is_test(path)).map(|path| (module(path), code(path))).collect()
+}
+
+#[test]
+fn modules_import_only_what_their_layer_allows() {
+    let mut faults = BTreeSet::new();
+    for (module, code) in modules() {
+        if module == "lib" || module == "main" {
+            continue;
+        }
+        let Some((_, allowed)) = LAYERS.iter().find(|(name, _)| *name == module) else {
+            faults.insert(format!("{module} is not in LAYERS"));
+            continue;
+        };
+        for target in imports(&code) {
+            if target != module && !allowed.contains(&target.as_str()) {
+                faults.insert(format!("{module} -> {target}"));
+            }
+        }
+    }
+    assert_eq!(faults, BTreeSet::new());
+}
+
+/// The crate's modules that a text names: `crate::a::…`, and `use crate::{a::…, b::…}`.
+fn imports(code: &str) -> BTreeSet<String> {
+    let word = |text: &str| text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
+    let mut found = BTreeSet::new();
+    for rest in code.split("crate::").skip(1) {
+        let Some(list) = rest.strip_prefix('{') else {
+            found.insert(word(rest));
+            continue;
+        };
+        let (mut depth, mut start) = (0, true);
+        for (at, c) in list.char_indices() {
+            match c {
+                '{' => depth += 1,
+                '}' if depth == 0 => break,
+                '}' => depth -= 1,
+                ',' if depth == 0 => start = true,
+                c if start && !c.is_whitespace() => {
+                    found.insert(word(&list[at..]));
+                    start = false;
+                }
+                _ => {}
+            }
+        }
+    }
+    found.retain(|name| !name.is_empty());
+    found
+}
+
+#[test]
+fn each_foreign_crate_has_its_owners() {
+    let mut faults = BTreeSet::new();
+    for (module, code) in modules() {
+        for (name, owners) in OWNERS {
+            let is_named = code.match_indices(name).any(|(at, _)| {
+                !code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == '"' || c == '`')
+            });
+            if is_named && !owners.contains(&module.as_str()) && module != "main" {
+                faults.insert(format!("{module} names {name}"));
+            }
+        }
+    }
+    assert_eq!(faults, BTreeSet::new());
+}
+
+#[test]
+fn nothing_in_the_core_reads_clock_file_environment_or_network() {
+    let core = ["diagnostic", "time", "json", "yaml", "request", "token", "identity", "policy", "config"];
+    let forbidden = ["std::fs", "std::env", "SystemTime::now", "Instant::now", "std::net::Tcp", "std::thread", "tokio"];
+    let mut faults = BTreeSet::new();
+    for (module, code) in modules() {
+        for name in forbidden {
+            if core.contains(&module.as_str()) && code.contains(name) {
+                faults.insert(format!("{module} names {name}"));
+            }
+        }
+    }
+    assert_eq!(faults, BTreeSet::new());
+}
