@@ -26,6 +26,8 @@ pub use route::{
     RouteFault, RouteMatch, TimeoutOverrides,
 };
 
+use std::sync::Arc;
+
 use crate::{diagnostic::Report, request::RequestView, yaml::SourceFile};
 use route::RouteTable;
 use rule::{Asked, Guard, Malformed, Row, Verdict};

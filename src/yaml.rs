@@ -134,9 +134,8 @@ impl<'de> Visitor<'de> for NodeVisitor {
         Ok(Node::Null)
     }
 
-    /// An empty file.
-    fn visit_none<E>(self) -> Result<Node, E> {
-        Ok(Node::Null)
+    fn visit_none<E: serde::de::Error>(self) -> Result<Node, E> {
+        Err(E::custom("the file is empty"))
     }
 
     fn visit_bool<E>(self, value: bool) -> Result<Node, E> {

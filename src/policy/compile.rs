@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use http::HeaderName;
+use http::{HeaderName, Method};
 
 use super::{
     PolicySet,
@@ -180,7 +180,7 @@ fn finish(draft: Draft<'_>, policies: &HashMap<Box<str>, Arc<RuleTable>>) -> Opt
                 return None;
             };
             for (name, source, at) in &resource.attributes {
-                lint_attribute(name, source, at, (&resource.actions, policy));
+                lint_attribute(name, source, at, &resource.actions, policy);
             }
             Some(ResourceBinding {
                 attributes: resource.attributes.into_iter().map(|(name, source, _)| (name, source)).collect(),
@@ -199,7 +199,7 @@ fn finish(draft: Draft<'_>, policies: &HashMap<Box<str>, Arc<RuleTable>>) -> Opt
         hosts: draft.hosts,
         path: draft.path,
         methods: draft.methods,
-        upstream: keys.upstream,
+        upstream: draft.upstream,
         authentication,
         token_use: keys.token_use,
         providers: keys.providers,
@@ -219,7 +219,8 @@ fn lint_attribute(
     name: &str,
     source: &AttributeSource,
     at: &Cursor<'_>,
-    (actions, policy): (&[(http::Method, Box<str>)], &RuleTable),
+    actions: &[(Method, Box<str>)],
+    policy: &RuleTable,
 ) {
     let compares = |row: &Row| {
         row.condition.as_ref().is_some_and(|stated| {

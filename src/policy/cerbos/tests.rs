@@ -169,7 +169,9 @@ fn snake_case_keys_and_disabled_policies_are_read_as_cerbos_reads_them() {
     let (set, report) = compile(&files(text));
     assert!(report.is_empty(), "{report}");
     assert_eq!(read(&set.unwrap(), &[]), "allow resource.contact.vdefault#named");
-    let (_, report) = compile(&files(&text.replace("description: prose", "disabled: true")));
+    let disabled = text.replace("description: prose", "disabled: true").replace("roles: ['*']", "derivedRoles: [x]");
+    let (_, report) = compile(&files(&disabled));
+    assert_eq!(report.findings().len(), 1, "{report}");
     assert!(report.to_string().contains("no policy is about the resource `contact`"), "{report}");
 }
 
@@ -187,13 +189,9 @@ fn what_this_version_does_not_decide_with_is_refused_and_never_skipped() {
     check(
         "apiVersion: api.cerbos.dev/v1\nprincipalPolicy: { principal: a, version: default }\n",
         &expect![[r#"
-        error[P022]: `principalPolicy` is not decided with yet
-          --> c.yaml:2:18  (principalPolicy)
-          help: this version reads resource policies with rules, roles and conditions; keep other files out of the folder
-
-        error[P023]: the file holds no resource policy
-          --> c.yaml:1:1
-          help: write `resourcePolicy`"#]],
+            error[P022]: `principalPolicy` is not decided with yet
+              --> c.yaml:2:18  (principalPolicy)
+              help: this version reads resource policies with rules, roles and conditions; keep other files out of the folder"#]],
     );
     check(
         "apiVersion: api.cerbos.dev/v1\nresourcePolicy:\n  version: v2\n  resource: contact\n  scope: acme\n  importDerivedRoles: [a]\n  schemas: { resourceSchema: { ref: x } }\n  variables: { local: { a: '1' } }\n  constants: { local: { a: 1 } }\n  rules:\n  - actions: [read]\n    effect: EFFECT_ALLOW\n    roles: [a]\n    derivedRoles: [b]\n    output: { when: { ruleActivated: '1' } }\n",

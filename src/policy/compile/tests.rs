@@ -107,7 +107,7 @@ fn p003_route_ids_are_unique_over_all_files_and_rule_ids_in_their_route() {
 fn p004_p005_p006_ids_paths_and_hosts_have_a_shape() {
     check(
         &format!(
-            "- {{ id: none, path: /none, {ANYONE} }}\n- {{ id: a/b, path: users, {ANYONE} }}\n- {{ id: b, path: '/a{{b}}', {ANYONE} }}\n- {{ id: c, path: /caf%c3%a9, {ANYONE} }}\n- {{ id: d, path: '/{{a..}}/b', {ANYONE} }}\n- {{ id: e, path: '/{{a}}/{{a}}', {ANYONE} }}\n- {{ id: f, path: /a/../b, {ANYONE} }}\n- {{ id: g, path: /g, hosts: ['a:80', '*', b.example], {ANYONE} }}"
+            "- {{ id: none, path: /none, {ANYONE} }}\n- {{ id: a/b, path: users, {ANYONE} }}\n- {{ id: b, path: '/a{{b}}', {ANYONE} }}\n- {{ id: c, path: /caf%c3%a9, {ANYONE} }}\n- {{ id: d, path: '/{{a..}}/b', {ANYONE} }}\n- {{ id: e, path: '/{{a}}/{{a}}', {ANYONE} }}\n- {{ id: f, path: /a/../b, {ANYONE} }}\n- {{ id: g, path: /g, hosts: ['a:80', '*', b.example, B.example], {ANYONE} }}"
         ),
         &expect![[r#"
             error[P004]: `none` is what metrics call a request without a route
@@ -145,7 +145,10 @@ fn p004_p005_p006_ids_paths_and_hosts_have_a_shape() {
               --> routes.yaml:10:30  (routes[7].hosts[0])
 
             error[P006]: `*` is not a host such as `api.example.com` or `*.example.com`
-              --> routes.yaml:10:38  (routes[7].hosts[1])"#]],
+              --> routes.yaml:10:38  (routes[7].hosts[1])
+
+            error[P006]: the host is named twice
+              --> routes.yaml:10:54  (routes[7].hosts[3])"#]],
     );
 }
 
@@ -229,6 +232,18 @@ fn p009_p010_p011_with_several_upstreams_and_providers_a_route_says_which() {
           --> routes.yaml:7:110  (routes[4].rules[0].owner)
           help: equal ids of two providers are two principals: name one in the route's `providers`"#]];
     expected.assert_eq(&found.to_string());
+}
+
+#[test]
+fn an_owner_rule_needs_one_provider() {
+    let of = |providers: &str, known: &[&str]| {
+        let route = format!("- {{ id: a, path: '/{{o}}', {providers} rules: [ {{ id: x, owner: {{ path: o }} }} ] }}");
+        compile_for(&[file("r.yaml", &routes_file(&route))], known, &["app"]).0.is_some()
+    };
+    assert!(of("", &["main"]));
+    assert!(!of("", &["main", "partner"]));
+    assert!(!of("providers: [main, partner],", &["main", "partner"]));
+    assert!(of("providers: [main],", &["main", "partner"]));
 }
 
 #[test]
@@ -459,7 +474,7 @@ fn p016_a_route_changes_no_identity_framing_or_forwarding_header() {
 fn p017_p018_p020_words_prefixes_and_units_are_checked() {
     check(
         &format!(
-            "- {{ id: a, path: '/api/v1/{{x}}', authentication: maybe, on_deny: teapot, token_use: [refresh], strip_prefix: /ap, timeouts: {{ read: 5, write: 0s, reed: 1s }}, body_bytes: 1MB, {ANYONE} }}\n- {{ id: b, path: /b/c, strip_prefix: /b/, rules: [ {{ id: x, effect: maybe, roles: [a] }}, {{ id: y, principals: [robot], roles: [a] }} ] }}\n- {{ id: c, path: '/{{x}}/c', strip_prefix: '/{{x}}', {ANYONE} }}"
+            "- {{ id: a, path: '/api/v1/{{x}}', authentication: maybe, on_deny: teapot, token_use: [refresh], strip_prefix: /ap, timeouts: {{ read: 5, write: 0s, reed: 1s }}, body_bytes: 1MB, {ANYONE} }}\n- {{ id: b, path: /b/c, strip_prefix: /b/, rules: [ {{ id: x, effect: maybe, roles: [a] }}, {{ id: y, principals: [robot], roles: ['*'] }} ] }}\n- {{ id: c, path: '/{{x}}/c', strip_prefix: '/{{x}}', {ANYONE} }}"
         ),
         &expect![[r#"
             error[P017]: `maybe` is not known here
@@ -499,6 +514,10 @@ fn p017_p018_p020_words_prefixes_and_units_are_checked() {
               --> routes.yaml:4:69  (routes[1].rules[0].effect)
               help: write `allow` or `deny`
 
+            error[P017]: `*` is the name of no role
+              --> routes.yaml:4:128  (routes[1].rules[1].roles[0])
+              help: write `anyone` for everybody, `authenticated` for everybody with a token
+
             error[P017]: `robot` is not known here
               --> routes.yaml:4:112  (routes[1].rules[1].principals[0])
               help: write `user` or `machine`
@@ -512,7 +531,7 @@ fn p017_p018_p020_words_prefixes_and_units_are_checked() {
 #[test]
 fn p019_unknown_names_in_conditions_are_compile_errors() {
     check(
-        "- { id: a, path: '/a/{user_id}', rules: [ { id: x, when: path.user == principal.id }, { id: y, when: principal.idd == 'a' }, { id: z, when: 'resource.kind == \"a\"' }, { id: w, when: '1 +' } ] }",
+        "- { id: a, path: '/a/{user_id}', rules: [ { id: x, when: path.user == principal.id }, { id: y, when: principal.idd == 'a' }, { id: z, when: 'resource.kind == \"a\"' }, { id: w, when: '1 +' }, { id: v, when: 'request.headers[\"x-token\"] == \"a\"' } ] }",
         &expect![[r#"
             error[P019]: the route has no capture `user`, at column 6 of the condition
               --> routes.yaml:3:58  (routes[0].rules[0].when)
@@ -527,7 +546,11 @@ fn p019_unknown_names_in_conditions_are_compile_errors() {
               help: give the route a `resource`
 
             error[P019]: the condition is not an expression: unexpected end, at column 4 of the condition
-              --> routes.yaml:3:182  (routes[0].rules[3].when)"#]],
+              --> routes.yaml:3:182  (routes[0].rules[3].when)
+
+            error[P019]: the header field `x-token` carries a credential, at column 17 of the condition
+              --> routes.yaml:3:206  (routes[0].rules[4].when)
+              help: conditions see the verified claims: `principal.claims`"#]],
     );
 }
 
@@ -642,4 +665,25 @@ fn a_key_of_a_route_may_be_left_out() {
     let route = &set.routes()[0];
     assert!(route.hosts.is_empty() && route.request_headers.is_empty() && route.response_headers.is_empty());
     assert!(route.strip_prefix.is_none() && route.providers.is_none() && route.body_bytes.is_none());
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig { cases: 48, failure_persistence: None, ..Default::default() })]
+
+    #[test]
+    fn no_file_makes_the_compiler_panic_and_a_report_with_errors_gives_no_policies(
+        which in 0_usize..3,
+        place in 0.0..1.0_f64,
+        length in 0_usize..12,
+        text in "[ -~\n]{0,6}",
+    ) {
+        let mut files = shipped();
+        let broken = &mut files[which].text;
+        let letters: Vec<char> = broken.chars().collect();
+        let start = (place * letters.len() as f64) as usize;
+        let end = (start + length).min(letters.len());
+        *broken = letters[..start].iter().collect::<String>() + &text + &letters[end..].iter().collect::<String>();
+        let (set, report) = compile(&files);
+        proptest::prop_assert_eq!(set.is_none(), report.has_errors());
+    }
 }

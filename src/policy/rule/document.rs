@@ -153,8 +153,16 @@ fn transpose<T>(stated: Option<Option<T>>) -> Option<Option<T>> {
 }
 
 fn read_roles(at: &Cursor<'_>) -> Box<[Role]> {
-    let roles = at.each(|role| role.text().map(Role::native)).unwrap_or_default();
-    roles.into()
+    let roles = at.each(|role| {
+        let name = role.text()?;
+        if name == "*" {
+            let help = "write `anyone` for everybody, `authenticated` for everybody with a token";
+            role.error_with_help(codes::WORD, "`*` is the name of no role", help);
+            return None;
+        }
+        Some(Role::native(name))
+    });
+    roles.unwrap_or_default().into()
 }
 
 fn read_texts(at: &Cursor<'_>) -> Box<[Box<str>]> {
