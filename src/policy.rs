@@ -35,7 +35,7 @@ use rule::{Asked, Guard, Malformed, Row, Verdict};
 /// All policies of one generation. Never changes.
 #[derive(Debug)]
 pub struct PolicySet {
-    routes: Vec<Route>,
+    routes: Vec<Arc<Route>>,
     table: RouteTable,
 }
 
@@ -46,7 +46,7 @@ impl PolicySet {
     }
 
     /// The routes, in the order of the files.
-    pub fn routes(&self) -> &[Route] {
+    pub fn routes(&self) -> &[Arc<Route>] {
         &self.routes
     }
 

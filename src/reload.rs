@@ -95,8 +95,7 @@ impl Reload {
             status.keys = keys.status(&serving.settings);
         });
         let requests = keys.requests();
-        let task =
-            Task { surroundings, keys, watch, serving, serves: fingerprint, seen: fingerprint, status };
+        let task = Task { surroundings, keys, watch, serving, serves: fingerprint, seen: fingerprint, status };
         let task = tokio::spawn(task.run(events, Arc::clone(&look)));
         Self { look, requests, task }
     }

@@ -76,10 +76,7 @@ fn environment(name: &str) -> Option<String> {
 
 /// How files become settings and policies: the same way for `serve`, `validate` and every reload.
 fn steps() -> Steps<PolicySet> {
-    Steps {
-        settings: Box::new(|file| Settings::compile(file, &environment)),
-        policies: Box::new(compile_policies),
-    }
+    Steps { settings: Box::new(|file| Settings::compile(file, &environment)), policies: Box::new(compile_policies) }
 }
 
 /// Compiles policies against the names that the settings give.

@@ -160,7 +160,9 @@ fn readiness(reload: &Status, draining: bool) -> Readiness {
     if draining {
         red.push("draining".to_owned());
     }
-    red.extend(providers.iter().filter(|provider| !provider.keys).map(|provider| format!("keys:{}", provider.provider)));
+    red.extend(
+        providers.iter().filter(|provider| !provider.keys).map(|provider| format!("keys:{}", provider.provider)),
+    );
     Readiness { ready: red.is_empty(), policies, draining, providers, red }
 }
 

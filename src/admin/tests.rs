@@ -124,7 +124,8 @@ fn readiness_is_red_until_policies_and_the_keys_of_every_provider_are_held_and_w
         assert_eq!(answer.status() == 503, read["red"] != serde_json::json!([]));
         read["red"].to_string()
     };
-    let hold = |main, partner| reload.update(|status| status.keys = vec![keys("main", main, 2), keys("partner", partner, 2)]);
+    let hold =
+        |main, partner| reload.update(|status| status.keys = vec![keys("main", main, 2), keys("partner", partner, 2)]);
     hold(0, 0);
     expect![[r#"["policies","keys:main","keys:partner"]"#]].assert_eq(&red());
     hold(0, 1);

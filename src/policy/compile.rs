@@ -130,7 +130,7 @@ fn link(drafts: Vec<Draft<'_>>, policies: Vec<ResourcePolicy<'_>>) -> PolicySet 
                 "give them different methods, hosts or paths, or make them one route",
             );
         }
-        set.routes.extend(finish(draft, &policies));
+        set.routes.extend(finish(draft, &policies).map(Arc::new));
     }
     set
 }

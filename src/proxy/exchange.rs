@@ -87,7 +87,11 @@ impl Admitted {
     /// whatever else stands in one of them was refused.
     pub(super) fn credentials_to_remove(&self) -> &[CredentialSource] {
         let settings = self.serving.generation.settings();
-        if settings.forward_credential || !self.permit.is_authenticated() { &[] } else { &settings.identity.credentials }
+        if settings.forward_credential || !self.permit.is_authenticated() {
+            &[]
+        } else {
+            &settings.identity.credentials
+        }
     }
 }
 
