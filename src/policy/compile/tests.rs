@@ -33,13 +33,11 @@ fn p001_a_file_without_a_known_api_version_is_an_error_and_an_empty_one_too() {
             ("good.yaml", &good),
         ],
         &expect![[r#"
-            error[P001]: the file is empty
-              --> empty.yaml
-              help: remove it, or give it an `apiVersion`
+            error[Y002]: the file is empty
+              --> empty.yaml:1:1
 
-            error[P001]: the file is empty
-              --> comment.yaml
-              help: remove it, or give it an `apiVersion`
+            error[Y002]: the file is empty
+              --> comment.yaml:2:1
 
             error[P001]: the file has no `apiVersion` that is known here
               --> other.yaml:1:13  (apiVersion)
