@@ -94,9 +94,17 @@ impl Report {
     /// Findings past this number are dropped: a file that is wrong everywhere is still one mistake.
     pub const MOST: usize = 200;
 
-    /// Adds one finding.
+    /// Adds one finding. An error takes the place of a warning where there is no more room.
     pub fn push(&mut self, finding: Diagnostic) {
         if self.findings.len() < Self::MOST {
+            self.findings.push(finding);
+            return;
+        }
+        // SECURITY: an error that was dropped would let a file be used without the part that is wrong, such as a deny rule:
+        // `warnings_never_crowd_out_an_error`.
+        let last_warning = self.findings.iter().rposition(|other| other.severity == Severity::Warning);
+        if let (Severity::Error, Some(place)) = (finding.severity, last_warning) {
+            self.findings.remove(place);
             self.findings.push(finding);
         }
     }
@@ -149,6 +157,17 @@ impl fmt::Display for Report {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn warnings_never_crowd_out_an_error() {
+        let mut warning = Diagnostic::of_file("P101", "a.yaml", "a warning");
+        warning.severity = Severity::Warning;
+        let mut report: Report = std::iter::repeat_n(warning, 2 * Report::MOST).collect();
+        assert!(!report.has_errors());
+        report.push(Diagnostic::of_file("P001", "b.yaml", "an error"));
+        assert!(report.has_errors());
+        assert_eq!(report.findings().len(), Report::MOST);
+    }
 
     #[test]
     fn a_diagnostic_names_the_place_and_the_way_out() {

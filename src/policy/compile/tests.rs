@@ -628,6 +628,16 @@ fn warnings_do_not_stop_the_files_from_being_used() {
 }
 
 #[test]
+fn a_flood_of_warnings_hides_no_error() {
+    let warned = "    - { id: ID, owner: { query: o } }\n";
+    let rules: String = (0..250).map(|number| warned.replace("ID", &format!("r{number}"))).collect();
+    let broken = "    - { id: no, effect: deny, roles: [] }\n";
+    let (set, found) =
+        compile(&[file("r.yaml", &routes_file(&format!("- id: a\n  path: /a\n  rules:\n{rules}{broken}")))]);
+    assert!(set.is_none() && found.has_errors(), "the deny rule would be missing");
+}
+
+#[test]
 fn one_bad_file_stops_all_of_them() {
     let mut files = shipped();
     files.push(file("bad.yaml", "apiVersion: cogward/v1\nroutes: [\n"));
