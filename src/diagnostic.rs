@@ -96,17 +96,24 @@ impl Report {
 
     /// Adds one finding. An error takes the place of a warning where there is no more room.
     pub fn push(&mut self, finding: Diagnostic) {
-        if self.findings.len() < Self::MOST {
-            self.findings.push(finding);
+        if !self.has_room(finding.severity) {
             return;
         }
         // SECURITY: an error that was dropped would let a file be used without the part that is wrong, such as a deny rule:
         // `warnings_never_crowd_out_an_error`.
-        let last_warning = self.findings.iter().rposition(|other| other.severity == Severity::Warning);
-        if let (Severity::Error, Some(place)) = (finding.severity, last_warning) {
+        if self.findings.len() >= Self::MOST
+            && let Some(place) = self.findings.iter().rposition(|other| other.severity == Severity::Warning)
+        {
             self.findings.remove(place);
-            self.findings.push(finding);
         }
+        self.findings.push(finding);
+    }
+
+    /// Would another finding of that severity be kept?
+    pub fn has_room(&self, severity: Severity) -> bool {
+        let full = self.findings.len() >= Self::MOST;
+        let warned = || self.findings.iter().any(|other| other.severity == Severity::Warning);
+        !full || (severity == Severity::Error && warned())
     }
 
     /// Adds all findings of another report.
