@@ -675,8 +675,22 @@ fn a_key_of_a_route_may_be_left_out() {
     assert!(route.strip_prefix.is_none() && route.providers.is_none() && route.body_bytes.is_none());
 }
 
+/// How many rules each route of these files has, by the text alone.
+fn written(files: &[SourceFile]) -> Vec<usize> {
+    let mut counts = Vec::new();
+    for file in files {
+        let node = yaml::parse(&file.name, &file.text).unwrap();
+        let Some(Node::List(routes)) = node.get("routes") else { continue };
+        counts.extend(routes.iter().map(|route| match route.get("rules") {
+            Some(Node::List(rules)) => rules.len(),
+            _ => 0,
+        }));
+    }
+    counts
+}
+
 proptest::proptest! {
-    #![proptest_config(proptest::prelude::ProptestConfig { cases: 48, failure_persistence: None, ..Default::default() })]
+    #![proptest_config(proptest::prelude::ProptestConfig { cases: 256, failure_persistence: None, ..Default::default() })]
 
     #[test]
     fn no_file_makes_the_compiler_panic_and_a_report_with_errors_gives_no_policies(
@@ -693,5 +707,9 @@ proptest::proptest! {
         *broken = letters[..start].iter().collect::<String>() + &text + &letters[end..].iter().collect::<String>();
         let (set, report) = compile(&files);
         proptest::prop_assert_eq!(set.is_none(), report.has_errors());
+        if let Some(set) = set {
+            let held: Vec<_> = set.routes().iter().map(|route| route.rules.rows.len()).collect();
+            proptest::prop_assert_eq!(held, written(&files), "a route or a rule was dropped without a word");
+        }
     }
 }
