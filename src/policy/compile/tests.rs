@@ -621,6 +621,18 @@ fn p101_an_owner_that_the_client_merely_claims_on_a_writing_method_is_a_warning(
 }
 
 #[test]
+fn every_code_has_a_golden_and_is_listed_once() {
+    let goldens = concat!(include_str!("tests.rs"), include_str!("../cerbos/tests.rs"));
+    let mut listed: Vec<_> = codes::CODES.iter().map(|(code, _)| *code).collect();
+    for code in &listed {
+        assert!(goldens.contains(&format!("[{code}]: ")), "{code} has no golden");
+    }
+    listed.sort_unstable();
+    listed.dedup();
+    assert_eq!(listed.len(), codes::CODES.len());
+}
+
+#[test]
 fn warnings_do_not_stop_the_files_from_being_used() {
     let (set, found) =
         compile(&[file("r.yaml", &routes_file("- { id: a, path: /a, rules: [ { id: x, owner: { query: o } } ] }"))]);
