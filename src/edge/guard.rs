@@ -49,7 +49,7 @@ const AHEAD: usize = 16 * 1024;
 const CHUNK: usize = 4096;
 
 /// A connection with limits.
-pub struct Guard {
+pub(super) struct Guard {
     io: Stream,
     conn: Arc<Conn>,
     digest: Arc<ProxyDigest>,
@@ -64,6 +64,8 @@ pub struct Guard {
     deadline: Clock,
     deadline_at: Option<Instant>,
     failed: bool,
+    /// The write side has ended.
+    closed: bool,
 }
 
 #[derive(Debug)]
@@ -114,6 +116,7 @@ impl Guard {
             deadline: Clock::default(),
             deadline_at: None,
             failed: false,
+            closed: false,
         }
     }
 
@@ -148,6 +151,14 @@ impl Guard {
         matches!(self.protocol, Protocol::Http1(Flow::Rest))
     }
 
+    /// Whether the client may still be sending what nobody will read.
+    fn is_unread(&self) -> bool {
+        match &self.protocol {
+            Protocol::Http1(flow) => !matches!(flow, Flow::Rest) || !self.input.is_empty(),
+            Protocol::Http2(_) => false,
+        }
+    }
+
     /// Waits for input; false at the end of the connection.
     pub(super) async fn fill(&mut self) -> io::Result<bool> {
         if self.input.is_empty() {
@@ -166,7 +177,7 @@ impl Guard {
     }
 
     fn read_http1(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let Protocol::Http1(flow) = &mut self.protocol else { return self.read_http2(cx, buf) };
+        let Protocol::Http1(flow) = &mut self.protocol else { return Poll::Pending };
         match flow {
             Flow::Head { left, body } => {
                 let given = (*left).min(buf.remaining()).min(self.input.len());
@@ -274,7 +285,7 @@ impl Guard {
     }
 
     fn read_http2(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let Protocol::Http2(frames) = &mut self.protocol else { return Poll::Ready(Ok(())) };
+        let Protocol::Http2(frames) = &mut self.protocol else { return Poll::Pending };
         let before = buf.filled().len();
         if self.input.is_empty() {
             match Pin::new(&mut self.io).poll_read(cx, buf) {
@@ -369,7 +380,10 @@ impl AsyncRead for Guard {
         if buf.remaining() == 0 {
             return Poll::Ready(Ok(()));
         }
-        guard.read_http1(cx, buf)
+        match guard.protocol {
+            Protocol::Http1(_) => guard.read_http1(cx, buf),
+            Protocol::Http2(_) => guard.read_http2(cx, buf),
+        }
     }
 }
 
@@ -453,11 +467,10 @@ impl AsyncWrite for Guard {
 #[async_trait]
 impl Shutdown for Guard {
     async fn shutdown(&mut self) {
-        // The client of a request that was not read to its end would get a reset instead of the answer.
-        let unread = !self.is_at_rest() || !self.input.is_empty();
         // A failure here means that the connection has gone already.
         let _ = AsyncWriteExt::shutdown(self).await;
-        if unread && matches!(self.protocol, Protocol::Http1(_)) {
+        self.closed = true;
+        if self.is_unread() {
             self.linger().await;
         }
     }
