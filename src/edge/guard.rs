@@ -528,3 +528,6 @@ impl GetSocketDigest for Guard {
 
 /// Not offered: it would wait without a limit.
 impl Peek for Guard {}
+
+#[cfg(test)]
+mod tests;
