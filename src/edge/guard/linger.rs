@@ -22,30 +22,23 @@ const LINGER_BYTES: u64 = 512 * 1024;
 const LINGER: Duration = Duration::from_secs(1);
 
 impl Guard {
-    /// Writes a last answer and closes the connection.
+    /// Writes a last answer and ends the write side; the guard is to be dropped then.
     pub(in crate::edge) async fn refuse(&mut self, answer: &[u8]) {
         self.conn.begin_exchange();
-        self.closed = true;
-        // A client that does not take it has gone: nothing is left to do.
         let told = async {
             self.write_all(answer).await?;
             AsyncWriteExt::shutdown(self).await
         };
-        if told.await.is_ok() {
-            self.linger().await;
-        }
-    }
-
-    /// Reads away what the client still sends, within limits.
-    pub(super) async fn linger(&mut self) {
-        linger(&mut self.io).await;
+        // A client that does not take it has gone: nothing is left to do.
+        let _ = told.await;
     }
 }
 
 impl Drop for Guard {
-    /// pingora drops the stream of an exchange that failed, also where an answer was written: its client too must read it.
+    /// However an exchange ended, also where pingora drops its stream after an error: the client must be able to read the answer.
     fn drop(&mut self) {
-        if self.closed || !self.is_unread() {
+        // SECURITY: `a_client_that_uploads_to_a_dead_upstream_reads_the_502` and `a_refused_client_may_finish_sending`.
+        if !self.is_unread() {
             return;
         }
         let Ok(runtime) = Handle::try_current() else { return };

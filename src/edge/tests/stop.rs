@@ -1,6 +1,9 @@
 //! How the edge stops.
 
-use super::*;
+use super::{
+    super::{listener::accept, refusal::Served},
+    *,
+};
 
 const SLOW: &str = "GET /gate HTTP/1.1\r\nHost: a\r\n\r\n";
 
@@ -103,4 +106,21 @@ async fn a_listener_that_dies_stops_the_edge() {
     let _client = TcpStream::connect(address).await.unwrap();
     assert_eq!(running.await.unwrap(), DrainOutcome { cut: 0, lost_listener: true });
     assert!(draining.has_begun());
+}
+
+#[tokio::test]
+async fn a_connection_that_waits_at_a_closing_listener_is_served() {
+    let upstream = Upstream::start().await;
+    let listener = Listener { address: "127.0.0.1:0".parse().unwrap(), tls: None };
+    let edge = Edge::bind(&[listener], Arc::new(limits)).await.unwrap();
+    let mut client = TcpStream::connect(edge.addresses()[0]).await.unwrap();
+    let (ended, _ends) = mpsc::unbounded_channel();
+    let relay = Relay { upstream: upstream.address, ended };
+    let app = Arc::new(http_proxy(&Arc::new(ServerConf::default()), relay));
+    let (_close, closing) = tokio::sync::watch::channel(true);
+    let (_down, shutdown) = tokio::sync::watch::channel(false);
+    let served = Served { app, refusals: Arc::<Told>::default() };
+    let _connections = accept(edge.into_listening(served, &closing, &shutdown).remove(0)).await;
+    client.write_all(GET.as_bytes()).await.unwrap();
+    assert!(answer(&mut client).await.starts_with("HTTP/1.1 200 "));
 }
