@@ -70,14 +70,9 @@ enum Part<'a> {
 impl<'a> Part<'a> {
     fn read(part: &'a str, wanted: &str) -> Self {
         // SECURITY: held by `a_semicolon_does_not_hide_a_second_owner`.
-        let mut split_further = part.split(';');
-        let whole = split_further.next().map(|first| named(first, wanted));
-        let ambiguous = part.len() > part.find(';').unwrap_or(part.len());
-        if ambiguous {
-            return match whole {
-                Some(Name::Other) if split_further.all(|piece| named(piece, wanted) == Name::Other) => Self::Other,
-                Some(Name::Other | Name::Wanted | Name::Unreadable) | None => Self::Unreadable,
-            };
+        if part.contains(';') {
+            let other = part.split(';').all(|piece| named(piece, wanted) == Name::Other);
+            return if other { Self::Other } else { Self::Unreadable };
         }
         match named(part, wanted) {
             Name::Other => Self::Other,

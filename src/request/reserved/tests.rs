@@ -207,6 +207,9 @@ fn the_lists_are_folded_and_reachable() {
     for listed in OVERRIDES {
         assert!(is_override(&name(listed)), "{listed}");
     }
+    for listed in FRAMING {
+        assert!(is_framing_alias(&name(&listed.replace('-', "_"))), "{listed}");
+    }
 }
 
 #[test]
