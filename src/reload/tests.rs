@@ -467,7 +467,7 @@ fn every_code_of_this_module_is_listed_once() {
         assert!(body.contains(&format!("\"{code}\"")), "{code} is not used");
     }
     for (at, _) in body.match_indices("\"F0") {
-        let code = &body[at + 1..at + 5];
+        let code = body.get(at + 1..at + 5).unwrap();
         assert!(CODES.iter().any(|(listed, _)| *listed == code), "{code} is not listed");
     }
 }
