@@ -239,7 +239,7 @@ async fn an_absolute_target_is_no_page() {
 
 #[tokio::test]
 async fn the_health_check_is_told_what_readiness_says() {
-    let starting = Arc::new(Health::new(UnixTime::from_seconds(1)));
+    let (starting, _) = health();
     for (health, expected) in [(ready(), true), (starting, false)] {
         let (address, served) = serve(admin(health)).await;
         let timeout = std::time::Duration::from_secs(20);
