@@ -179,7 +179,12 @@ impl Server {
         started(&addresses);
         let outcome = edge.run(gateway, Arc::new(Turned(Arc::clone(&telemetry))), stops).await;
         tracing::info!(cut = outcome.cut, "stopped");
-        telemetry.audit.close(FLUSH);
+        if !telemetry.audit.close(FLUSH) {
+            tracing::warn!("the last audit lines were not written in time");
+        }
+        if outcome.lost_listener {
+            return Err(ServerError::CouldNotRun("a listener was lost".to_owned()));
+        }
         Ok(())
     }
 
