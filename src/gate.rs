@@ -7,6 +7,7 @@ mod denial;
 mod permit;
 pub mod source;
 mod state;
+pub mod vocabulary;
 
 pub use denial::{Denial, Face};
 pub use permit::Permit;
