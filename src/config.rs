@@ -18,15 +18,15 @@ mod reference;
 mod upstreams;
 mod url;
 
-use std::{collections::HashMap, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use http::HeaderName;
 
 use crate::{
-    diagnostic::{Report, Severity},
+    diagnostic::{Diagnostic, Report},
     identity::{CredentialSource, Origin},
     request::TrustedProxies,
-    token::{Provider, ProviderId},
+    token::Provider,
     yaml::{self, Cursor, SourceFile},
 };
 
@@ -281,11 +281,6 @@ impl Settings {
         ];
         changed.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key).collect()
     }
-
-    /// The place of each provider by name.
-    pub fn provider_places(&self) -> HashMap<ProviderId, usize> {
-        self.identity.providers.iter().enumerate().map(|(place, p)| (p.provider.id.clone(), place)).collect()
-    }
 }
 
 /// One report of what the environment lacks and what the file gets wrong. A string that could not be filled in has no second finding
@@ -294,7 +289,7 @@ fn merge(file: &SourceFile, flaws: Vec<(yaml::Pointer, interpolate::Flaw)>, foun
     let unfilled: Vec<String> = flaws.iter().map(|(pointer, _)| pointer.to_string()).collect();
     let source = yaml::Source::new(&file.name, &file.text);
     for (pointer, flaw) in flaws {
-        source.note(Severity::Error, flaw.code(), &pointer, flaw.to_string(), Some(flaw.help()));
+        source.note(&pointer, Diagnostic::of_file(flaw.code(), "", flaw.to_string()).with_help(flaw.help()));
     }
     let mut report = source.into_report();
     let others = found.findings().iter().filter(|finding| !unfilled.contains(&finding.pointer));

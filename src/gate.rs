@@ -79,7 +79,7 @@ impl Generation {
         match self.policies.decide(query, &mut seen.findings) {
             Decision::Allow(rule) => {
                 let identity = self.headers_for(&principal)?;
-                Ok(Admission::Permit(Permit::grant(route, rule, identity, authenticated.source)))
+                Ok(Admission::Permit(Permit::grant(route, rule, identity, authenticated.source.is_some())))
             }
             Decision::NeedsBody => Ok(Admission::NeedsBody { limit: self.settings.limits.decision_body_bytes }),
             Decision::AttributeMalformed => Err(Denial::AttributeMalformed),

@@ -70,22 +70,27 @@ impl PolicySet {
             Ok(asked) => asked,
             Err(Malformed) => return Decision::AttributeMalformed,
         };
-        let guard = route.rules.guard(&asked);
-        if let Guard::Denied(reason, row) = guard {
-            seen.note(route, Some(row), Some(reason));
-            return Decision::Deny(reason);
-        }
+        let may_deny = match route.rules.guard(&asked) {
+            Guard::Passed => false,
+            Guard::Unread => true,
+            Guard::Denied(reason, row) => {
+                seen.note(route, Some(row), Some(reason));
+                return Decision::Deny(reason);
+            }
+        };
         let table = route.resource.as_ref().map_or(&route.rules, |resource| &*resource.policy);
-        match (table.grant(&asked), guard) {
-            (Verdict::Allow(row), Guard::Passed) => {
+        match table.grant(&asked) {
+            // SECURITY: held by `an_allow_that_needs_no_body_waits_for_a_deny_that_does`.
+            Verdict::Allow(_) if may_deny => Decision::NeedsBody,
+            Verdict::Allow(row) => {
                 seen.note(route, Some(row), None);
                 Decision::Allow(row.id.clone())
             }
-            (Verdict::Deny(reason, row), _) => {
+            Verdict::Deny(reason, row) => {
                 seen.note(route, row, Some(reason));
                 Decision::Deny(reason)
             }
-            (Verdict::NeedsBody, _) | (Verdict::Allow(_), Guard::Unread | Guard::Denied(..)) => Decision::NeedsBody,
+            Verdict::NeedsBody => Decision::NeedsBody,
         }
     }
 }

@@ -44,6 +44,8 @@ pub struct Surroundings<P> {
     pub fetcher: Arc<Fetcher>,
     /// Puts a generation to serve. Called by one task only, in order.
     pub publish: Box<dyn Fn(Parts<P>) + Send>,
+    /// Where the reload tells how it stands.
+    pub status: SharedStatus,
     /// Hears what happened, after it did.
     pub observe: Box<dyn Fn(News<'_>) + Send>,
 }
@@ -59,7 +61,6 @@ impl<P> fmt::Debug for Surroundings<P> {
 pub struct Reload {
     look: Arc<Notify>,
     requests: KeyRequests,
-    status: SharedStatus,
     task: JoinHandle<()>,
 }
 
@@ -88,16 +89,15 @@ impl Reload {
         };
         (surroundings.publish)(serving.clone());
         let watch = Watch::start(compile::places(&surroundings.path, &serving.settings), Arc::clone(&look));
-        let status = SharedStatus::default();
+        let status = surroundings.status.clone();
         status.update(|status| {
             (status.generation, status.applied) = (1, now());
             status.keys = keys.status(&serving.settings);
         });
         let requests = keys.requests();
-        let task =
-            Task { surroundings, keys, watch, serving, serves: fingerprint, seen: fingerprint, status: status.clone() };
+        let task = Task { surroundings, keys, watch, serving, serves: fingerprint, seen: fingerprint, status };
         let task = tokio::spawn(task.run(events, Arc::clone(&look)));
-        Self { look, requests, status, task }
+        Self { look, requests, task }
     }
 
     /// Looks at the files now, as SIGHUP asks.
@@ -108,11 +108,6 @@ impl Reload {
     /// The door through which requests ask for newer keys.
     pub fn requests(&self) -> KeyRequests {
         self.requests.clone()
-    }
-
-    /// Where the reload stands, for `/status`.
-    pub fn status(&self) -> SharedStatus {
-        self.status.clone()
     }
 }
 

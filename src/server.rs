@@ -24,7 +24,7 @@ use crate::{
     gate::{Live, source},
     policy::{PolicySet, World},
     proxy::{Gateway, Serving, Turned, keep_resolved, proxy},
-    reload::{Compiled, News, Parts, Reload, Steps, Surroundings, fetch::Fetcher},
+    reload::{Compiled, News, Parts, Reload, SharedStatus, Steps, Surroundings, fetch::Fetcher},
     telemetry::{AuditSink, Metrics, Telemetry, logging, metrics::Names},
     yaml::SourceFile,
 };
@@ -76,10 +76,7 @@ fn environment(name: &str) -> Option<String> {
 
 /// How files become settings and policies: the same way for `serve`, `validate` and every reload.
 fn steps() -> Steps<PolicySet> {
-    Steps {
-        settings: Box::new(|file| Settings::compile(file, &environment)),
-        policies: Box::new(|files, settings| compile_policies(files, settings)),
-    }
+    Steps { settings: Box::new(|file| Settings::compile(file, &environment)), policies: Box::new(compile_policies) }
 }
 
 /// Compiles policies against the names that the settings give.
@@ -152,7 +149,8 @@ impl Server {
         let audit = AuditSink::open(&self.compiled.settings.audit, Arc::clone(&metrics));
         let audit = audit.map_err(|error| could_not_run(&error))?;
         let telemetry = Arc::new(Telemetry { metrics: Arc::clone(&metrics), audit });
-        let health = Arc::new(Health::new(now()));
+        let status = SharedStatus::default();
+        let health = Arc::new(Health::new(now(), status.clone()));
 
         // Addresses first: a gateway that cannot listen shall not fetch keys or touch anything else.
         let settings = &self.compiled.settings;
@@ -162,9 +160,9 @@ impl Server {
         let addresses = addresses(&edge, &admin);
         tell(&addresses, settings, &health);
         let open_connections = edge.open_connections();
-        metrics.watch_connections(move || open_connections());
+        metrics.watch_connections(open_connections);
 
-        let (reload, live) = self.start_reload(&metrics, &health, limits)?;
+        let (reload, live) = self.start_reload(&metrics, status, limits)?;
         let admissions = Admissions::new(Arc::clone(&live), reload.requests());
         let gateway = proxy(Gateway::new(admissions, Arc::clone(&telemetry)), threads);
         live.load().upstreams.resolve().await;
@@ -188,13 +186,13 @@ impl Server {
     fn start_reload(
         self,
         metrics: &Arc<Metrics>,
-        health: &Arc<Health>,
+        status: SharedStatus,
         limits: Arc<Live<Limits>>,
     ) -> Result<(Reload, Arc<Live<Serving>>), ServerError> {
         let cell: Arc<OnceLock<Arc<Live<Serving>>>> = Arc::default();
-        let (to_publish, told) = (Arc::clone(&cell), (Arc::clone(metrics), Arc::clone(health)));
+        let (to_publish, told) = (Arc::clone(&cell), Arc::clone(metrics));
         let publish = move |parts: Parts<PolicySet>| {
-            tell_generation(&parts, &told.0, &told.1);
+            tell_generation(&parts, &told);
             limits.swap(Arc::new(parts.settings.limits));
             let previous = to_publish.get().map(|live| live.load());
             let serving = Serving::of(parts, previous.as_deref());
@@ -203,24 +201,18 @@ impl Server {
                 None => drop(to_publish.set(Arc::new(Live::new(serving)))),
             }
         };
-        let started = (Arc::clone(metrics), Arc::clone(health));
-        let (metrics, health, to_note) = (Arc::clone(metrics), Arc::clone(health), Arc::clone(&cell));
-        let observe = move |news: News<'_>| {
-            if let Some(live) = to_note.get() {
-                note(&news, live, &metrics, &health);
-            }
-        };
+        let noted = Arc::clone(metrics);
         let surroundings = Surroundings {
             path: self.path,
             steps: Arc::new(steps()),
             fetcher: Arc::new(Fetcher::new().map_err(|error| could_not_run(&error))?),
             publish: Box::new(publish),
-            observe: Box::new(observe),
+            status,
+            observe: Box::new(move |news| note(&news, &noted)),
         };
         let reload = Reload::start(self.compiled, surroundings);
         // The start is the first time that files are applied.
-        started.0.record_reload_applied(now());
-        started.1.applied(now());
+        metrics.record_reload_applied(now());
         let live = cell.get().cloned();
         let live = live.ok_or_else(|| ServerError::CouldNotRun("nothing was published".to_owned()))?;
         Ok((reload, live))
@@ -248,42 +240,29 @@ fn tell(addresses: &Started, settings: &Settings, health: &Health) {
     tracing::info!(address = %addresses.admin, "admin listening");
 }
 
-/// Passes on what the reload did.
-fn note(news: &News<'_>, live: &Live<Serving>, metrics: &Metrics, health: &Health) {
+/// Counts what the reload did.
+fn note(news: &News<'_>, metrics: &Metrics) {
     match news {
-        News::Applied { .. } => {
-            metrics.record_reload_applied(now());
-            health.applied(now());
-        }
-        News::Rejected(report) => {
-            metrics.record_reload_rejected();
-            health.rejected((*report).clone(), now());
-        }
+        News::Applied { .. } => metrics.record_reload_applied(now()),
+        News::Rejected(_) => metrics.record_reload_rejected(),
         News::Keys { provider, result, held } => {
             let fetched = (*result == "ok").then(now);
             metrics.record_jwks_fetch(provider.as_str(), result);
             metrics.set_jwks_keys(provider.as_str(), *held, fetched);
-            let serving = live.load();
-            if let Some(place) = serving.generation.settings().provider_places().get(provider) {
-                health.provider_keys(*place, *held, fetched);
-            }
         }
     }
 }
 
-/// Tells metrics and `/status` the number and the names of a new generation, and how many keys it holds of each provider.
-fn tell_generation(parts: &Parts<PolicySet>, metrics: &Metrics, health: &Health) {
+/// Tells metrics the number and the names of a new generation, and how many keys it holds of each provider.
+fn tell_generation(parts: &Parts<PolicySet>, metrics: &Metrics) {
     metrics.adopt(names(parts));
     metrics.set_generation(parts.number);
-    health.set_generation(parts.number);
     let providers = &parts.settings.identity.providers;
-    health.set_providers(providers.iter().map(|one| one.provider.id.as_str()));
     for (place, settings) in providers.iter().enumerate() {
         let held = parts.keys.get(place).map_or(0, |keys| keys.len());
         // Keys of a file are as old as the generation that read it.
         let read = matches!(settings.keys, KeySource::File(_)).then(now);
         metrics.set_jwks_keys(settings.provider.id.as_str(), held, read);
-        health.provider_keys(place, held, read);
     }
 }
 

@@ -148,6 +148,10 @@ impl<'de> Visitor<'de> for NodeVisitor {
         Ok(Node::Null)
     }
 
+    fn visit_none<E: serde::de::Error>(self) -> Result<Node, E> {
+        Err(E::custom("the file is empty"))
+    }
+
     fn visit_bool<E>(self, value: bool) -> Result<Node, E> {
         Ok(Node::Bool(value))
     }

@@ -1,37 +1,27 @@
 //! How the gateway is: the conditions of readiness, and what an operator asks first.
 //!
-//! Written by the room that knows (reload, keys, edge), read by the admin pages. Never asked while a request is decided.
+//! Files and keys are the reload's own account; the edge adds where it listens and that it stops. Never asked while a request is decided.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{
+    OnceLock,
+    atomic::{AtomicBool, Ordering::Relaxed},
+};
 
 use serde::Serialize;
 
-use crate::{diagnostic::Report, time::UnixTime};
+use crate::{
+    diagnostic::Report,
+    reload::{KeyStatus, SharedStatus, Status},
+    time::UnixTime,
+};
 
 /// The gateway's health. One per process; shared by `Arc`.
 #[derive(Debug)]
 pub struct Health {
     started: UnixTime,
-    state: Mutex<State>,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    policies: bool,
-    draining: bool,
-    providers: Vec<Keys>,
-    listeners: Vec<Listening>,
-    generation: Option<u64>,
-    applied: Option<UnixTime>,
-    rejected: Option<Rejected>,
-}
-
-/// The keys of one provider.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Keys {
-    provider: String,
-    count: usize,
-    fetched: Option<UnixTime>,
+    reload: SharedStatus,
+    listeners: OnceLock<Vec<Listening>>,
+    draining: AtomicBool,
 }
 
 /// One address that is listened on.
@@ -41,13 +31,6 @@ pub struct Listening {
     pub address: std::net::SocketAddr,
     /// TLS, or plain text.
     pub tls: bool,
-}
-
-#[derive(Clone, Debug)]
-struct Rejected {
-    at: UnixTime,
-    pending: bool,
-    report: Report,
 }
 
 /// The body of `/readyz`.
@@ -76,151 +59,111 @@ pub struct ProviderReadiness {
 
 /// The body of `/status`.
 #[derive(Debug, Serialize)]
-pub(super) struct Status {
+pub(super) struct Page {
     version: &'static str,
     ready: bool,
     draining: bool,
     started_at: String,
     uptime_seconds: u64,
-    generation: Option<u64>,
+    generation: u64,
     applied_at: Option<String>,
-    last_rejected: Option<RejectedStatus>,
-    providers: Vec<ProviderStatus>,
+    /// Since when the files on disk are not those that decide.
+    stale_since: Option<String>,
+    /// Settings that differ on disk and count after a restart only.
+    restart_needed: Vec<&'static str>,
+    last_rejected: Option<RejectedPage>,
+    providers: Vec<ProviderPage>,
     listeners: Vec<Listening>,
 }
 
 #[derive(Debug, Serialize)]
-struct RejectedStatus {
-    at: String,
+struct RejectedPage {
+    at: Option<String>,
     /// It came after what is in force: the files on disk are not the ones that decide.
     pending: bool,
     report: Report,
 }
 
 #[derive(Debug, Serialize)]
-struct ProviderStatus {
+struct ProviderPage {
     provider: String,
     keys: usize,
     fetched_at: Option<String>,
     age_seconds: Option<u64>,
+    /// Why the last fetch failed; absent when it did not.
+    failing: Option<&'static str>,
 }
 
 impl Health {
-    /// A gateway that has just started: no policies, no keys, not ready.
-    pub fn new(started: UnixTime) -> Self {
-        Self { started, state: Mutex::default() }
+    /// A gateway that has just started, and whatever its reload has to say.
+    pub fn new(started: UnixTime, reload: SharedStatus) -> Self {
+        Self { started, reload, listeners: OnceLock::new(), draining: AtomicBool::new(false) }
     }
 
-    /// The providers of the settings in force, by place. Those that stay keep what is known about their keys.
-    pub fn set_providers<I: IntoIterator<Item: Into<String>>>(&self, providers: I) {
-        let mut state = self.state();
-        let mut known = std::mem::take(&mut state.providers);
-        let keys = |provider: String| match known.iter().position(|keys| keys.provider == provider) {
-            Some(at) => known.swap_remove(at),
-            None => Keys { provider, count: 0, fetched: None },
-        };
-        let providers = providers.into_iter().map(Into::into).map(keys).collect();
-        state.providers = providers;
-    }
-
-    /// The addresses that are bound.
+    /// The addresses that are bound. They never change.
     pub fn set_listeners(&self, listeners: Vec<Listening>) {
-        self.state().listeners = listeners;
-    }
-
-    /// Policies are held, or no longer. [`applied`](Self::applied) sets it.
-    pub fn set_policies_held(&self, held: bool) {
-        self.state().policies = held;
-    }
-
-    /// So many keys of the provider at that place are held. `fetched` is absent where they are as old as before.
-    pub fn provider_keys(&self, place: usize, count: usize, fetched: Option<UnixTime>) {
-        if let Some(keys) = self.state().providers.get_mut(place) {
-            keys.count = count;
-            keys.fetched = fetched.or(keys.fetched);
-        }
+        self.listeners.get_or_init(|| listeners);
     }
 
     /// The gateway is about to stop: readiness turns red and stays so.
     pub fn set_draining(&self) {
-        self.state().draining = true;
-    }
-
-    /// The number of the generation in force: files or keys have changed.
-    pub fn set_generation(&self, generation: u64) {
-        self.state().generation = Some(generation);
-    }
-
-    /// Files came into force.
-    pub fn applied(&self, at: UnixTime) {
-        let mut state = self.state();
-        state.applied = Some(at);
-        state.policies = true;
-        if let Some(rejected) = &mut state.rejected {
-            rejected.pending = false;
-        }
-    }
-
-    /// Changed files were refused; what is in force goes on.
-    pub fn rejected(&self, report: Report, at: UnixTime) {
-        self.state().rejected = Some(Rejected { at, pending: true, report });
+        self.draining.store(true, Relaxed);
     }
 
     /// The conditions of readiness, now.
     pub fn readiness(&self) -> Readiness {
-        self.state().readiness()
+        readiness(&self.reload.read(), self.draining.load(Relaxed))
     }
 
-    pub(super) fn status(&self, now: UnixTime) -> Status {
-        let state = self.state();
-        let rejected = |rejected: &Rejected| RejectedStatus {
-            at: told(rejected.at),
-            pending: rejected.pending,
-            report: rejected.report.clone(),
+    pub(super) fn page(&self, now: UnixTime) -> Page {
+        let (reload, draining) = (self.reload.read(), self.draining.load(Relaxed));
+        let ready = readiness(&reload, draining).ready;
+        let Status { generation, applied, restart_needed, stale_since, rejected, keys } = reload;
+        let rejected = rejected.map(|rejected| RejectedPage {
+            at: rejected.at.map(told),
+            pending: stale_since.is_some(),
+            report: rejected.report,
+        });
+        let provider = |keys: KeyStatus| ProviderPage {
+            provider: keys.provider,
+            keys: keys.keys,
+            fetched_at: keys.confirmed.map(told),
+            age_seconds: keys.confirmed.map(|confirmed| now.seconds_since(confirmed)),
+            failing: keys.failing,
         };
-        let provider = |keys: &Keys| ProviderStatus {
-            provider: keys.provider.clone(),
-            keys: keys.count,
-            fetched_at: keys.fetched.map(told),
-            age_seconds: keys.fetched.map(|fetched| now.seconds_since(fetched)),
-        };
-        Status {
+        Page {
             version: env!("CARGO_PKG_VERSION"),
-            ready: state.readiness().ready,
-            draining: state.draining,
+            ready,
+            draining,
             started_at: told(self.started),
             uptime_seconds: now.seconds_since(self.started),
-            generation: state.generation,
-            applied_at: state.applied.map(told),
-            last_rejected: state.rejected.as_ref().map(rejected),
-            providers: state.providers.iter().map(provider).collect(),
-            listeners: state.listeners.clone(),
+            generation,
+            applied_at: applied.map(told),
+            stale_since: stale_since.map(told),
+            restart_needed,
+            last_rejected: rejected,
+            providers: keys.into_iter().map(provider).collect(),
+            listeners: self.listeners.get().cloned().unwrap_or_default(),
         }
-    }
-
-    /// Nobody panics while holding the lock, and the state is whole between any two statements.
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
-    fn readiness(&self) -> Readiness {
-        let providers: Vec<_> = self
-            .providers
-            .iter()
-            .map(|keys| ProviderReadiness { provider: keys.provider.clone(), keys: keys.count > 0 })
-            .collect();
-        let mut red = Vec::new();
-        if !self.policies {
-            red.push("policies".to_owned());
-        }
-        if self.draining {
-            red.push("draining".to_owned());
-        }
-        red.extend(providers.iter().filter(|p| !p.keys).map(|p| format!("keys:{}", p.provider)));
-        Readiness { ready: red.is_empty(), policies: self.policies, draining: self.draining, providers, red }
+fn readiness(reload: &Status, draining: bool) -> Readiness {
+    let provider = |keys: &KeyStatus| ProviderReadiness { provider: keys.provider.clone(), keys: keys.keys > 0 };
+    let providers: Vec<_> = reload.keys.iter().map(provider).collect();
+    // The first generation is published with policies, and no later one is without.
+    let policies = reload.generation > 0;
+    let mut red = Vec::new();
+    if !policies {
+        red.push("policies".to_owned());
     }
+    if draining {
+        red.push("draining".to_owned());
+    }
+    red.extend(
+        providers.iter().filter(|provider| !provider.keys).map(|provider| format!("keys:{}", provider.provider)),
+    );
+    Readiness { ready: red.is_empty(), policies, draining, providers, red }
 }
 
 fn told(time: UnixTime) -> String {

@@ -7,16 +7,34 @@ use tokio::{
 };
 
 use super::*;
-use crate::diagnostic::{Diagnostic, Report};
+use crate::{
+    diagnostic::{Diagnostic, Report},
+    reload::{KeyStatus, Rejected, SharedStatus},
+};
+
+/// The keys of a provider, as a reload tells of them.
+fn keys(provider: &str, keys: usize, confirmed: u64) -> KeyStatus {
+    let confirmed = Some(UnixTime::from_seconds(confirmed));
+    KeyStatus { provider: provider.to_owned(), keys, confirmed, failing: None }
+}
+
+/// A health, and the reload's side of it.
+fn health() -> (Arc<Health>, SharedStatus) {
+    let reload = SharedStatus::default();
+    (Arc::new(Health::new(UnixTime::from_seconds(1_700_000_000), reload.clone())), reload)
+}
+
+fn serving() -> (Arc<Health>, SharedStatus) {
+    let (health, reload) = health();
+    reload.update(|status| {
+        (status.generation, status.applied) = (1, Some(UnixTime::from_seconds(1_700_000_005)));
+        status.keys = vec![keys("main", 2, 1_700_000_010), keys("partner", 1, 1_700_000_020)];
+    });
+    (health, reload)
+}
 
 fn ready() -> Arc<Health> {
-    let health = Health::new(UnixTime::from_seconds(1_700_000_000));
-    health.set_providers(["main", "partner"]);
-    health.provider_keys(0, 2, Some(UnixTime::from_seconds(1_700_000_010)));
-    health.provider_keys(1, 1, Some(UnixTime::from_seconds(1_700_000_020)));
-    health.set_generation(1);
-    health.applied(UnixTime::from_seconds(1_700_000_005));
-    Arc::new(health)
+    serving().0
 }
 
 fn admin(health: Arc<Health>) -> Arc<Admin> {
@@ -97,7 +115,7 @@ fn only_exact_paths_are_pages() {
 
 #[test]
 fn readiness_is_red_until_policies_and_the_keys_of_every_provider_are_held_and_while_draining() {
-    let health = Arc::new(Health::new(UnixTime::from_seconds(1)));
+    let (health, reload) = health();
     let admin = admin(health.clone());
     let red = || {
         let answer = admin.answer(&Method::GET, b"/readyz");
@@ -106,30 +124,29 @@ fn readiness_is_red_until_policies_and_the_keys_of_every_provider_are_held_and_w
         assert_eq!(answer.status() == 503, read["red"] != serde_json::json!([]));
         read["red"].to_string()
     };
-    health.set_providers(["main", "partner"]);
+    let hold =
+        |main, partner| reload.update(|status| status.keys = vec![keys("main", main, 2), keys("partner", partner, 2)]);
+    hold(0, 0);
     expect![[r#"["policies","keys:main","keys:partner"]"#]].assert_eq(&red());
-    health.provider_keys(1, 1, Some(UnixTime::from_seconds(2)));
+    hold(0, 1);
     expect![[r#"["policies","keys:main"]"#]].assert_eq(&red());
-    health.set_generation(1);
-    health.applied(UnixTime::from_seconds(3));
+    reload.update(|status| status.generation = 1);
     expect![[r#"["keys:main"]"#]].assert_eq(&red());
-    health.provider_keys(0, 1, Some(UnixTime::from_seconds(4)));
+    hold(1, 1);
     expect!["[]"].assert_eq(&red());
-    health.provider_keys(0, 0, None);
+    hold(0, 1);
     expect![[r#"["keys:main"]"#]].assert_eq(&red());
-    health.provider_keys(0, 1, None);
+    hold(1, 1);
     health.set_draining();
     expect![[r#"["draining"]"#]].assert_eq(&red());
-    health.set_policies_held(false);
-    expect![[r#"["policies","draining"]"#]].assert_eq(&red());
     assert_eq!(admin.answer(&Method::GET, b"/livez").status(), 200, "a gateway that is not ready is alive");
     assert_eq!(admin.answer(&Method::GET, b"/healthz").status(), 200, "a restart brings no keys");
 }
 
 #[test]
 fn readiness_tells_which_condition_is_red() {
-    let health = ready();
-    health.provider_keys(1, 0, None);
+    let (health, reload) = serving();
+    reload.update(|status| status.keys[1].keys = 0);
     expect![[r#"
         {"ready":false,"policies":true,"draining":false,"providers":[{"provider":"main","keys":true},{"provider":"partner","keys":false}],"red":["keys:partner"]}
     "#]]
@@ -138,14 +155,19 @@ fn readiness_tells_which_condition_is_red() {
 
 #[test]
 fn a_rejected_reload_keeps_readiness_and_is_told_with_its_report() {
-    let health = ready();
+    let (health, reload) = serving();
     let finding = Diagnostic::of_file("P001", "policies/a.yaml", "the file is empty");
-    health.rejected(Report::from_iter([finding]), UnixTime::from_seconds(1_700_000_100));
+    let at = Some(UnixTime::from_seconds(1_700_000_100));
+    reload.update(|status| {
+        status.rejected = Some(Rejected { at, report: Report::from_iter([finding]) });
+        status.stale_since = at;
+        status.restart_needed = vec!["listeners"];
+    });
     health.set_listeners(vec![Listening { address: "0.0.0.0:8080".parse().unwrap(), tls: false }]);
     let admin = admin(health.clone());
     assert_eq!(admin.answer(&Method::GET, b"/readyz").status(), 200);
 
-    let status = serde_json::to_value(health.status(UnixTime::from_seconds(1_700_000_110))).unwrap();
+    let status = serde_json::to_value(health.page(UnixTime::from_seconds(1_700_000_110))).unwrap();
     let expected = serde_json::json!({
         "version": env!("CARGO_PKG_VERSION"),
         "ready": true,
@@ -154,6 +176,8 @@ fn a_rejected_reload_keeps_readiness_and_is_told_with_its_report() {
         "uptime_seconds": 110,
         "generation": 1,
         "applied_at": "2023-11-14T22:13:25.000Z",
+        "stale_since": "2023-11-14T22:15:00.000Z",
+        "restart_needed": ["listeners"],
         "last_rejected": {
             "at": "2023-11-14T22:15:00.000Z",
             "pending": true,
@@ -163,28 +187,17 @@ fn a_rejected_reload_keeps_readiness_and_is_told_with_its_report() {
             }],
         },
         "providers": [
-            { "provider": "main", "keys": 2, "fetched_at": "2023-11-14T22:13:30.000Z", "age_seconds": 100 },
-            { "provider": "partner", "keys": 1, "fetched_at": "2023-11-14T22:13:40.000Z", "age_seconds": 90 },
+            { "provider": "main", "keys": 2, "fetched_at": "2023-11-14T22:13:30.000Z", "age_seconds": 100, "failing": null },
+            { "provider": "partner", "keys": 1, "fetched_at": "2023-11-14T22:13:40.000Z", "age_seconds": 90, "failing": null },
         ],
         "listeners": [{ "address": "0.0.0.0:8080", "tls": false }],
     });
     assert_eq!(status, expected);
 
-    health.set_generation(2);
-    health.applied(UnixTime::from_seconds(1_700_000_105));
-    let status = serde_json::to_value(health.status(UnixTime::from_seconds(1_700_000_110))).unwrap();
+    reload.update(|status| (status.generation, status.stale_since) = (2, None));
+    let status = serde_json::to_value(health.page(UnixTime::from_seconds(1_700_000_110))).unwrap();
     assert_eq!(status["generation"], 2);
     assert_eq!(status["last_rejected"]["pending"], false, "the report stays readable after it was put right");
-}
-
-#[test]
-fn a_provider_that_stays_over_a_reload_keeps_its_keys() {
-    let health = ready();
-    health.set_providers(["new", "main"]);
-    assert_eq!(health.readiness().red, ["keys:new"]);
-    health.provider_keys(0, 1, None);
-    health.provider_keys(9, 1, None);
-    assert!(health.readiness().ready);
 }
 
 #[tokio::test]

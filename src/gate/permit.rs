@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::{Denial, Generation};
 use crate::{
     config::IdentityValue,
-    identity::{CredentialSource, Principal, Verified},
+    identity::{Principal, Verified},
     policy::{Route, RuleId},
 };
 
@@ -25,7 +25,7 @@ pub struct Permit {
     route: Arc<Route>,
     rule: RuleId,
     identity: Vec<(HeaderName, HeaderValue)>,
-    credential: Option<CredentialSource>,
+    is_authenticated: bool,
 }
 
 impl Permit {
@@ -34,9 +34,9 @@ impl Permit {
         route: Arc<Route>,
         rule: RuleId,
         identity: Vec<(HeaderName, HeaderValue)>,
-        credential: Option<CredentialSource>,
+        is_authenticated: bool,
     ) -> Self {
-        Self { route, rule, identity, credential }
+        Self { route, rule, identity, is_authenticated }
     }
 
     /// The route that the request takes.
@@ -54,9 +54,9 @@ impl Permit {
         &self.identity
     }
 
-    /// Where the credential stood that authenticated.
-    pub fn credential(&self) -> Option<&CredentialSource> {
-        self.credential.as_ref()
+    /// A credential was presented, and verified.
+    pub fn is_authenticated(&self) -> bool {
+        self.is_authenticated
     }
 }
 

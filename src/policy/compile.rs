@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use http::HeaderName;
+use http::{HeaderName, Method};
 
 use super::{
     PolicySet,
@@ -114,14 +114,16 @@ fn link(drafts: Vec<Draft<'_>>, policies: Vec<ResourcePolicy<'_>>) -> PolicySet 
     let policies = by_kind(policies);
     let mut set = PolicySet { routes: Vec::new(), table: RouteTable::default() };
     let mut ids: HashMap<Arc<str>, &str> = HashMap::new();
+    let mut placed: Vec<Arc<str>> = Vec::new();
     for draft in drafts {
         if let Some(file) = ids.insert(Arc::clone(&draft.id), draft.at.source().file()) {
             let message = format!("there is a route `{}` already", draft.id);
             draft.id_at.error_with_help(codes::DUPLICATE, message, format!("the other one is in {file}"));
         }
-        let place = set.routes.len();
+        placed.push(Arc::clone(&draft.id));
+        let place = placed.len() - 1;
         if let Err(Overlap { with, method }) = set.table.insert(&draft.hosts, &draft.path, &draft.methods, place) {
-            let other = set.routes.get(with).map_or("", |route: &Arc<Route>| &route.id);
+            let other = placed.get(with).map_or("", |id| id);
             draft.at.error_with_help(
                 codes::OVERLAP,
                 format!("the routes `{}` and `{other}` both take {method} `{}`", draft.id, draft.path),
@@ -178,7 +180,7 @@ fn finish(draft: Draft<'_>, policies: &HashMap<Box<str>, Arc<RuleTable>>) -> Opt
                 return None;
             };
             for (name, source, at) in &resource.attributes {
-                lint_attribute(name, source, at, (&resource.actions, policy));
+                lint_attribute(name, source, at, &resource.actions, policy);
             }
             Some(ResourceBinding {
                 attributes: resource.attributes.into_iter().map(|(name, source, _)| (name, source)).collect(),
@@ -197,7 +199,7 @@ fn finish(draft: Draft<'_>, policies: &HashMap<Box<str>, Arc<RuleTable>>) -> Opt
         hosts: draft.hosts,
         path: draft.path,
         methods: draft.methods,
-        upstream: keys.upstream,
+        upstream: draft.upstream,
         authentication,
         token_use: keys.token_use,
         providers: keys.providers,
@@ -217,7 +219,8 @@ fn lint_attribute(
     name: &str,
     source: &AttributeSource,
     at: &Cursor<'_>,
-    (actions, policy): (&[(http::Method, Box<str>)], &RuleTable),
+    actions: &[(Method, Box<str>)],
+    policy: &RuleTable,
 ) {
     let compares = |row: &Row| {
         row.condition.as_ref().is_some_and(|stated| {

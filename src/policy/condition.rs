@@ -11,11 +11,13 @@ mod evaluate;
 mod functions;
 mod lexis;
 mod names;
+mod parse;
 mod path;
 mod references;
 mod scope;
 mod shortcut;
 mod suggest;
+mod syntax;
 mod tree;
 mod value;
 
@@ -23,7 +25,7 @@ mod value;
 mod tests;
 
 pub use environment::Environment;
-pub use references::{Names, References, Root};
+pub use references::{Reads, References, Root};
 pub use scope::{PrincipalView, RequestParts, ResourceView, Scope};
 pub use tree::ConditionTree;
 
@@ -43,11 +45,14 @@ pub const NESTING: usize = 32;
 pub const LOOPS: usize = 2;
 
 /// How many parts (list elements, map entries, single values) the interpreter may be given in one evaluation.
-const PARTS: usize = 2048;
+const PARTS: usize = 1024;
 
-/// How much work comprehensions may do in one evaluation: each step costs one more than there are parts. Enough to go once through the
-/// largest list.
-const WORK: usize = (PARTS + 1) * (PARTS + 1);
+/// How much work comprehensions may do in one evaluation: enough to go once through the largest list, or 26,000 steps over small ones. A step
+/// costs as much as there are parts, and at least [`STEP_COST`].
+const WORK: usize = PARTS * PARTS;
+
+/// What a step of a comprehension costs at least.
+const STEP_COST: usize = 40;
 
 /// A compiled condition.
 ///
@@ -58,6 +63,7 @@ const WORK: usize = (PARTS + 1) * (PARTS + 1);
 /// * `principal.claims` is empty for an anonymous principal; it holds `email` only where `email_verified` is true.
 /// * Numbers out of JSON are doubles: `claims.level == 3` holds, `claims.level + 1` is an error, `claims.level + 1.0` is not.
 /// * Header names are compared in any case. Reading a header or a query parameter that stands twice is an error, `has()` and `in` are true.
+///   Where a query has two readings, asking for a name that these differ about is an error.
 ///
 /// In Cerbos policies: `request`, `P`, `R`, `now()`, `timeSince` and the set functions. Fields of the principal and the resource have default
 /// values, and `has()` is false for a default.
@@ -106,6 +112,9 @@ pub enum EvaluationError {
     /// It is not text.
     #[error("`{0}` is not readable as text")]
     Unreadable(Box<str>),
+    /// A header field or query parameter whose name is computed stands more than once, or is not text.
+    #[error("a header field or query parameter has no single reading")]
+    NoSingleReading,
     /// A step on the way leads into a value that has no entries.
     #[error("`{0}` leads into a value that has no such entries")]
     NotAMap(Box<str>),
@@ -149,7 +158,12 @@ impl Condition {
 
     /// Does the request meet the condition?
     pub fn test(&self, scope: &Scope<'_>) -> Result<bool, EvaluationError> {
-        let answer = self.test.run(&evaluate::Evaluation::new(self, scope));
+        let evaluation = evaluate::Evaluation::new(self, scope);
+        let answer = self.test.run(&evaluation);
+        // SECURITY: an error beside `||` can be outvoted, a spent budget must not: `a_spent_budget_cannot_be_outvoted`.
+        if evaluation.is_spent() {
+            return Err(EvaluationError::TooMuchWork);
+        }
         match (self.profile, answer) {
             // Cerbos counts a result that is not a boolean as not met.
             (environment::Profile::Cerbos, Err(EvaluationError::NotBoolean)) => Ok(false),

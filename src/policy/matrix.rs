@@ -40,6 +40,7 @@ const WIDTH: usize = 18;
 ///
 /// A cell is `allow`, a reason, `needs_body`, `attribute_malformed`, or `credential_missing` where the route wants a credential.
 pub fn render(policies: &PolicySet, samples: &[Sample], now: UnixTime) -> String {
+    let asking = Asking { policies, now };
     let mut text = String::new();
     for route in policies.routes() {
         let _ = writeln!(text, "{}  {}", route.id, route.path);
@@ -55,7 +56,7 @@ pub fn render(policies: &PolicySet, samples: &[Sample], now: UnixTime) -> String
                     (true, Whose::Own) => "own",
                     (true, Whose::Other) => "other",
                 };
-                let cells = samples.iter().map(|sample| cell(policies, (route, method), (sample, whose), now));
+                let cells = samples.iter().map(|sample| asking.cell(route, method, sample, whose));
                 row(&mut text, [method.as_str(), label], cells);
             }
         }
@@ -73,46 +74,51 @@ fn row(text: &mut String, [method, label]: [&str; 2], cells: impl Iterator<Item 
     text.push('\n');
 }
 
-fn cell(
-    policies: &PolicySet,
-    (route, method): (&Route, &Method),
-    (sample, whose): (&Sample, Whose),
+/// Whom the cells are asked of.
+struct Asking<'a> {
+    policies: &'a PolicySet,
     now: UnixTime,
-) -> String {
-    let anonymous = Principal::Anonymous;
-    let principal = match route.authentication {
-        Authentication::Required if sample.principal.verified().is_none() => return "credential_missing".to_owned(),
-        Authentication::Required | Authentication::Optional => &sample.principal,
-        Authentication::None => &anonymous,
-    };
-    let own = sample.principal.verified().map_or(STRANGER, |verified| verified.id());
-    let path = fill(&route.path, if whose == Whose::Own { own } else { STRANGER });
-    let (Ok(path), Ok(host)) = (CanonicalPath::parse(path.as_bytes()), Host::parse(host(route).as_bytes())) else {
-        return "unreachable".to_owned();
-    };
-    let fields = HeaderMap::new();
-    let view = RequestView {
-        method,
-        host: &host,
-        path: &path,
-        query: UrlQuery::default(),
-        headers: Headers::new(&fields),
-        client: IpAddr::from([192, 0, 2, 1]),
-        secure: true,
-        websocket: false,
-    };
-    let Ok(matched) = policies.route(&view) else { return "shadowed".to_owned() };
-    if matched.route.id != route.id {
-        return format!("see {}", matched.route.id);
+}
+
+impl Asking<'_> {
+    fn cell(&self, route: &Route, method: &Method, sample: &Sample, whose: Whose) -> String {
+        let anonymous = Principal::Anonymous;
+        let principal = match route.authentication {
+            Authentication::Required if sample.principal.verified().is_none() => {
+                return "credential_missing".to_owned();
+            }
+            Authentication::Required | Authentication::Optional => &sample.principal,
+            Authentication::None => &anonymous,
+        };
+        let own = sample.principal.verified().map_or(STRANGER, |verified| verified.id());
+        let path = fill(&route.path, if whose == Whose::Own { own } else { STRANGER });
+        let (Ok(path), Ok(host)) = (CanonicalPath::parse(path.as_bytes()), Host::parse(host(route).as_bytes())) else {
+            return "unreachable".to_owned();
+        };
+        let fields = HeaderMap::new();
+        let view = RequestView {
+            method,
+            host: &host,
+            path: &path,
+            query: UrlQuery::default(),
+            headers: Headers::new(&fields),
+            client: IpAddr::from([192, 0, 2, 1]),
+            secure: true,
+            websocket: false,
+        };
+        let Ok(matched) = self.policies.route(&view) else { return "shadowed".to_owned() };
+        if matched.route.id != route.id {
+            return format!("see {}", matched.route.id);
+        }
+        let query = Query { principal, matched: &matched, view: &view, body: Body::Unread, now: self.now };
+        match self.policies.decide(query, &mut Findings::default()) {
+            Decision::Allow(_) => "allow",
+            Decision::Deny(reason) => reason.code(),
+            Decision::NeedsBody => "needs_body",
+            Decision::AttributeMalformed => "attribute_malformed",
+        }
+        .to_owned()
     }
-    let query = Query { principal, matched: &matched, view: &view, body: Body::Unread, now };
-    match policies.decide(query, &mut Findings::default()) {
-        Decision::Allow(_) => "allow",
-        Decision::Deny(reason) => reason.code(),
-        Decision::NeedsBody => "needs_body",
-        Decision::AttributeMalformed => "attribute_malformed",
-    }
-    .to_owned()
 }
 
 /// A path of that pattern.

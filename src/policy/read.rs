@@ -54,9 +54,14 @@ pub(crate) fn read_condition(at: &Cursor<'_>, environment: &Environment) -> Opti
     match Condition::compile(at.text()?, environment) {
         Ok(condition) => Some(condition),
         Err(error) => {
+            let message = match error.offset {
+                Some((1, column)) => format!("{}, at column {column} of the condition", error.message),
+                Some((line, column)) => format!("{}, at {line}:{column} of the condition", error.message),
+                None => error.message,
+            };
             match error.help {
-                Some(help) => at.error_with_help(codes::CONDITION, error.message, help),
-                None => at.error(codes::CONDITION, error.message),
+                Some(help) => at.error_with_help(codes::CONDITION, message, help),
+                None => at.error(codes::CONDITION, message),
             }
             None
         }

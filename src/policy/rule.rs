@@ -3,6 +3,8 @@
 //! A [`Row`] applies when all that it states holds. A [`RuleTable`] is the rows of one route or of one resource kind, and how they
 //! combine. There is no other evaluator. Does not know where a row came from, only what it states.
 
+mod asked;
+mod check;
 mod document;
 mod evaluate;
 
@@ -14,8 +16,9 @@ use crate::policy::{
     route::Methods,
 };
 
+pub(crate) use asked::{Asked, Malformed};
 pub(crate) use document::{RuleReader, Ruling};
-pub(crate) use evaluate::{Asked, Guard, Malformed, Verdict};
+pub(crate) use evaluate::{Guard, Verdict};
 
 /// Rules that are decided together.
 #[derive(Debug)]

@@ -9,6 +9,8 @@ use crate::{
     token::TokenUses,
 };
 
+mod properties;
+
 #[test]
 fn the_shipped_policies_compile_without_a_warning() {
     let (set, report) = compile(&shipped());

@@ -27,27 +27,42 @@ use crate::{
 /// At most so many servers are asked for one request.
 const MOST_ATTEMPTS: usize = 3;
 
+/// The kinds of an upstream's failure by pingora's name for them; any other is [`UpstreamError::Other`].
+const UPSTREAM_ERRORS: &[(ErrorType, UpstreamError)] = &[
+    (ErrorType::ConnectTimedout, UpstreamError::ConnectTimeout),
+    (ErrorType::TLSHandshakeTimedout, UpstreamError::ConnectTimeout),
+    (ErrorType::ReadTimedout, UpstreamError::ReadTimeout),
+    (ErrorType::WriteTimedout, UpstreamError::WriteTimeout),
+    (ErrorType::TLSHandshakeFailure, UpstreamError::Tls),
+    (ErrorType::InvalidCert, UpstreamError::Tls),
+    (ErrorType::HandshakeError, UpstreamError::Tls),
+    (ErrorType::ConnectError, UpstreamError::Connect),
+    (ErrorType::ConnectRefused, UpstreamError::Connect),
+    (ErrorType::ConnectNoRoute, UpstreamError::Connect),
+    (ErrorType::SocketError, UpstreamError::Connect),
+    (ErrorType::ConnectionClosed, UpstreamError::Closed),
+    (ErrorType::ReadError, UpstreamError::Closed),
+    (ErrorType::WriteError, UpstreamError::Closed),
+    (ErrorType::InvalidHTTPHeader, UpstreamError::InvalidAnswer),
+    (ErrorType::InvalidH2, UpstreamError::InvalidAnswer),
+    (ErrorType::H2Error, UpstreamError::InvalidAnswer),
+];
+
 /// The kind of an upstream's failure, and how the client is told.
 pub(super) fn upstream_error(error: &ErrorType) -> (UpstreamError, Denial) {
-    use ErrorType as E;
-    let (kind, is_late) = if matches!(error, E::ConnectTimedout | E::TLSHandshakeTimedout) {
-        (UpstreamError::ConnectTimeout, true)
-    } else if matches!(error, E::ReadTimedout) {
-        (UpstreamError::ReadTimeout, true)
-    } else if matches!(error, E::WriteTimedout) {
-        (UpstreamError::WriteTimeout, true)
-    } else if matches!(error, E::TLSHandshakeFailure | E::TLSWantX509Lookup | E::InvalidCert | E::HandshakeError) {
-        (UpstreamError::Tls, false)
-    } else if matches!(error, E::ConnectError | E::ConnectRefused | E::ConnectNoRoute | E::BindError | E::SocketError) {
-        (UpstreamError::Connect, false)
-    } else if matches!(error, E::ConnectionClosed | E::ReadError | E::WriteError) {
-        (UpstreamError::Closed, false)
-    } else if matches!(error, E::InvalidHTTPHeader | E::InvalidH2 | E::H2Error | E::H2Downgrade) {
-        (UpstreamError::InvalidAnswer, false)
-    } else {
-        (UpstreamError::Other, false)
+    let known = UPSTREAM_ERRORS.iter().find(|(name, _)| name == error);
+    let kind = known.map_or(UpstreamError::Other, |(_, kind)| *kind);
+    let denial = match kind {
+        UpstreamError::ConnectTimeout | UpstreamError::ReadTimeout | UpstreamError::WriteTimeout => {
+            Denial::UpstreamTimeout
+        }
+        UpstreamError::Connect
+        | UpstreamError::Tls
+        | UpstreamError::Closed
+        | UpstreamError::InvalidAnswer
+        | UpstreamError::Other => Denial::UpstreamUnreachable,
     };
-    (kind, if is_late { Denial::UpstreamTimeout } else { Denial::UpstreamUnreachable })
+    (kind, denial)
 }
 
 /// A request that may go upstream, and all that is needed to send it.
@@ -68,9 +83,15 @@ impl Admitted {
         found.ok_or_else(|| Error::explain(ErrorType::InternalError, "the route's upstream is gone"))
     }
 
-    /// The credential that the upstream must not see.
-    pub(super) fn credential_to_remove(&self) -> Option<&CredentialSource> {
-        if self.serving.generation.settings().forward_credential { None } else { self.permit.credential() }
+    /// Where the credential that authenticated may stand; the upstream must not see it. The same token may stand in several places, and
+    /// whatever else stands in one of them was refused.
+    pub(super) fn credentials_to_remove(&self) -> &[CredentialSource] {
+        let settings = self.serving.generation.settings();
+        if settings.forward_credential || !self.permit.is_authenticated() {
+            &[]
+        } else {
+            &settings.identity.credentials
+        }
     }
 }
 

@@ -56,7 +56,9 @@ pub(super) fn apply(request: &mut RequestHeader, admitted: &Admitted, host: &Ups
     strip_reserved(request, admitted.serving.generation.reserved_headers());
     request.set_uri(uri(&admitted.wire_target)?);
 
-    remove_credential(request, admitted.credential_to_remove());
+    for place in admitted.credentials_to_remove() {
+        remove_credential(request, place);
+    }
     join_cookies(request)?;
     if let UpstreamHost::Named(name) = host {
         request.insert_header(header::HOST, name)?;
@@ -85,17 +87,19 @@ fn uri(wire: &str) -> Result<Uri> {
         .map_err(|cause| Error::because(ErrorType::InternalError, "the canonical target is no URI", cause))
 }
 
-/// Takes the credential that authenticated out of the request; other cookies stay.
-fn remove_credential(request: &mut RequestHeader, credential: Option<&CredentialSource>) {
-    match credential {
-        None => {}
-        Some(CredentialSource::Bearer) => {
-            request.remove_header(&header::AUTHORIZATION);
+/// Takes a credential out of the request. Other cookies stay, and so does an `Authorization` of another scheme: it is no credential here.
+fn remove_credential(request: &mut RequestHeader, place: &CredentialSource) {
+    match place {
+        CredentialSource::Bearer => {
+            let field = request.headers.get(&header::AUTHORIZATION).map(HeaderValue::as_bytes).unwrap_or_default();
+            if field.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"bearer")) {
+                request.remove_header(&header::AUTHORIZATION);
+            }
         }
-        Some(CredentialSource::Header(name)) => {
+        CredentialSource::Header(name) => {
             request.remove_header(name);
         }
-        Some(CredentialSource::Cookie(cookie)) => {
+        CredentialSource::Cookie(cookie) => {
             let kept: Vec<u8> =
                 cookies(request).filter(|pair| !is_cookie(pair, cookie)).collect::<Vec<_>>().join(&b"; "[..]);
             request.remove_header(&header::COOKIE);

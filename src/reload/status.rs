@@ -5,22 +5,18 @@ use std::{
     time::SystemTime,
 };
 
-use serde::{Serialize, Serializer};
-
 use crate::{diagnostic::Report, time::UnixTime, token::ProviderId};
 
 /// Where the reload stands.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Status {
     /// The number of the generation that serves.
     pub generation: u64,
-    /// When its files were applied, in seconds since 1970.
-    #[serde(serialize_with = "seconds")]
+    /// When its files were applied.
     pub applied: Option<UnixTime>,
     /// Settings that differ on disk and count after a restart only.
     pub restart_needed: Vec<&'static str>,
     /// Since when the files on disk are not those that serve; absent while they are.
-    #[serde(serialize_with = "seconds")]
     pub stale_since: Option<UnixTime>,
     /// The last files that were rejected, if any were since the start.
     pub rejected: Option<Rejected>,
@@ -29,24 +25,22 @@ pub struct Status {
 }
 
 /// Files that did not compile.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rejected {
     /// When they were looked at.
-    #[serde(serialize_with = "seconds")]
     pub at: Option<UnixTime>,
     /// What is wrong with them.
     pub report: Report,
 }
 
 /// The keys of one provider.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyStatus {
     /// The provider.
     pub provider: String,
     /// How many keys are held.
     pub keys: usize,
     /// When they were last confirmed: fetched, or read with the files.
-    #[serde(serialize_with = "seconds")]
     pub confirmed: Option<UnixTime>,
     /// Why the last fetch failed; absent when it did not.
     pub failing: Option<&'static str>,
@@ -83,7 +77,8 @@ impl SharedStatus {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(super) fn update(&self, change: impl FnOnce(&mut Status)) {
+    /// Changes it under the lock.
+    pub fn update(&self, change: impl FnOnce(&mut Status)) {
         change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
     }
 }
@@ -92,9 +87,4 @@ impl SharedStatus {
 pub(super) fn now() -> Option<UnixTime> {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).ok()?;
     Some(UnixTime::from_seconds(since.as_secs()))
-}
-
-#[allow(clippy::ref_option, reason = "the signature is serde's")]
-fn seconds<S: Serializer>(time: &Option<UnixTime>, serializer: S) -> Result<S::Ok, S::Error> {
-    time.map(UnixTime::seconds).serialize(serializer)
 }

@@ -25,25 +25,15 @@ impl<'a> Source<'a> {
         self.file
     }
 
-    /// Notes a finding at `pointer`.
-    pub fn note(
-        &self,
-        severity: Severity,
-        code: &'static str,
-        pointer: &Pointer,
-        message: String,
-        help: Option<String>,
-    ) {
+    /// Notes a finding about the value at `pointer`, whose place it is given.
+    pub fn note(&self, pointer: &Pointer, finding: Diagnostic) {
         let position = pointer.locate(self.text);
         self.report.borrow_mut().push(Diagnostic {
-            severity,
-            code,
             file: self.file.to_owned(),
             line: position.map(|at| at.line),
             column: position.map(|at| at.column),
             pointer: pointer.to_string(),
-            message,
-            help,
+            ..finding
         });
     }
 
@@ -84,17 +74,18 @@ impl<'a> Cursor<'a> {
 
     /// Notes an error here.
     pub fn error(&self, code: &'static str, message: impl Into<String>) {
-        self.source.note(Severity::Error, code, &self.pointer, message.into(), None);
+        self.source.note(&self.pointer, Diagnostic::of_file(code, "", message));
     }
 
     /// Notes an error here, with advice.
     pub fn error_with_help(&self, code: &'static str, message: impl Into<String>, help: impl Into<String>) {
-        self.source.note(Severity::Error, code, &self.pointer, message.into(), Some(help.into()));
+        self.source.note(&self.pointer, Diagnostic::of_file(code, "", message).with_help(help));
     }
 
     /// Notes a warning here, with advice.
     pub fn warning(&self, code: &'static str, message: impl Into<String>, help: impl Into<String>) {
-        self.source.note(Severity::Warning, code, &self.pointer, message.into(), Some(help.into()));
+        let finding = Diagnostic::of_file(code, "", message).with_help(help);
+        self.source.note(&self.pointer, Diagnostic { severity: Severity::Warning, ..finding });
     }
 
     fn expected(&self, what: &str) {

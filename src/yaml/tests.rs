@@ -30,9 +30,6 @@ fn every_problem_is_told_with_its_place() {
             map.finish();
         },
         expect![[r#"
-            error[Y004]: the entry is empty
-              --> file.yaml:5:4  (routes[1])
-
             error[Y005]: `path` is missing
               --> file.yaml:2:5  (routes[0])
 
@@ -58,8 +55,8 @@ fn a_duplicate_key_is_refused() {
         "a: 1\nb: 2\na: 3\n",
         |_| (),
         expect![[r#"
-        error[Y002]: the key `a` appears twice
-          --> file.yaml:1:1"#]],
+            error[Y002]: the key `a` appears twice
+              --> file.yaml:3:1"#]],
     );
 }
 

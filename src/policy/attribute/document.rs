@@ -25,8 +25,8 @@ pub(crate) struct Sources<'r> {
     pub(crate) fixed: bool,
 }
 
-/// Reads the one source that a map names. The caller finishes the map.
-pub(crate) fn read_source(map: &mut MapCursor<'_>, sources: Sources<'_>) -> Option<Source> {
+/// Reads the one source that a map names, for a subject such as ``rule `x` compares``. The caller finishes the map.
+pub(crate) fn read_source(map: &mut MapCursor<'_>, subject: &str, sources: Sources<'_>) -> Option<Source> {
     let mut named: Vec<(&str, Cursor<'_>)> = Vec::new();
     for key in ["path", "query", "header", "host", "body"] {
         named.extend(map.take(key).map(|value| (key, value)));
@@ -48,7 +48,7 @@ pub(crate) fn read_source(map: &mut MapCursor<'_>, sources: Sources<'_>) -> Opti
         return None;
     };
     match *key {
-        "path" => read_capture(value, sources.pattern?),
+        "path" => read_capture(value, subject, sources.pattern?),
         "query" => value.text().map(|name| Source::Query(name.into())),
         "header" => read_header(value, sources.headers),
         "host" => value.integer(0..=MAX_LABELS).and_then(|label| usize::try_from(label).ok()).map(Source::Host),
@@ -58,7 +58,7 @@ pub(crate) fn read_source(map: &mut MapCursor<'_>, sources: Sources<'_>) -> Opti
     }
 }
 
-fn read_capture(at: &Cursor<'_>, pattern: &PathPattern) -> Option<Source> {
+fn read_capture(at: &Cursor<'_>, subject: &str, pattern: &PathPattern) -> Option<Source> {
     let name = at.text()?;
     let place = pattern.capture(name);
     if place.is_none() {
@@ -67,7 +67,11 @@ fn read_capture(at: &Cursor<'_>, pattern: &PathPattern) -> Option<Source> {
             [] => format!("`{pattern}` has no captures"),
             [..] => format!("captures of `{pattern}` are: {}", captures.join(", ")),
         };
-        at.error_with_help(codes::CAPTURE, format!("the route has no capture `{name}`"), help);
+        at.error_with_help(
+            codes::CAPTURE,
+            format!("{subject} `path.{name}`, but the route has no capture `{name}`"),
+            help,
+        );
     }
     place.map(Source::Path)
 }

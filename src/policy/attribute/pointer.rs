@@ -11,7 +11,7 @@ pub(crate) struct Pointer(Box<[Box<str>]>);
 
 /// The text is not a JSON pointer.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("`{0}` is not a JSON pointer")]
+#[error("`{0}` is not a JSON pointer such as `/owner` or `/items/0/id`")]
 pub(crate) struct PointerError(String);
 
 impl Pointer {

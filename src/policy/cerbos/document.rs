@@ -32,11 +32,14 @@ pub(crate) fn read_policy<'a>(mut map: MapCursor<'a>) -> Option<ResourcePolicy<'
     for prose in ["description", "$schema"] {
         map.take(prose).and_then(|at| at.text());
     }
-    let disabled = map.take("disabled").and_then(|at| at.bool()).unwrap_or(false);
+    if map.take("disabled").and_then(|at| at.bool()) == Some(true) {
+        // Cerbos does not look into it either, so it may hold what is not decided with yet.
+        return None;
+    }
     if let Some(at) = map.take("metadata") {
         read_metadata(&at);
     }
-    refuse(
+    let refused = refuse(
         &mut map,
         &[
             ("principalPolicy", "principal_policy"),
@@ -50,14 +53,10 @@ pub(crate) fn read_policy<'a>(mut map: MapCursor<'a>) -> Option<ResourcePolicy<'
     let body = either(&mut map, "resourcePolicy", "resource_policy");
     let here = map.here().clone();
     map.finish();
-    let policy = match body {
-        Some(body) => read_body(&body),
-        None => {
-            here.error_with_help(codes::CERBOS, "the file holds no resource policy", "write `resourcePolicy`");
-            None
-        }
-    };
-    policy.filter(|_| !disabled)
+    if body.is_none() && !refused {
+        here.error_with_help(codes::CERBOS, "the file holds no resource policy", "write `resourcePolicy`");
+    }
+    read_body(&body?)
 }
 
 fn read_body<'a>(at: &Cursor<'a>) -> Option<ResourcePolicy<'a>> {
@@ -81,8 +80,14 @@ fn read_body<'a>(at: &Cursor<'a>) -> Option<ResourcePolicy<'a>> {
     }
     // Without a scope there is no parent whose consent could be required.
     if let Some(at) = either(&mut map, "scopePermissions", "scope_permissions") {
-        let words = [("SCOPE_PERMISSIONS_OVERRIDE_PARENT", ()), ("SCOPE_PERMISSIONS_UNSPECIFIED", ())];
-        read_word(&at, &words);
+        let words = [
+            ("SCOPE_PERMISSIONS_OVERRIDE_PARENT", true),
+            ("SCOPE_PERMISSIONS_UNSPECIFIED", true),
+            ("SCOPE_PERMISSIONS_REQUIRE_PARENTAL_CONSENT_FOR_ALLOWS", false),
+        ];
+        if read_word(&at, &words) == Some(false) {
+            unsupported(&at, "scopePermissions");
+        }
     }
     let reader = RuleReader { kind: kind.unwrap_or_default(), environment: Environment::cerbos() };
     let rows = map.take("rules").map(|rules| reader.read(&rules)).unwrap_or_default();
@@ -156,9 +161,11 @@ impl RuleReader<'_> {
         let actions = map.require("actions").and_then(|at| read_actions(&at));
         let words = [("EFFECT_ALLOW", Effect::Allow), ("EFFECT_DENY", Effect::Deny)];
         let effect = map.require("effect").and_then(|at| read_word(&at, &words));
-        refuse(map, &[("derivedRoles", "derived_roles"), ("output", "output")]);
+        let derived = refuse(map, &[("derivedRoles", "derived_roles")]);
+        refuse(map, &[("output", "output")]);
         let roles = match map.take("roles") {
             Some(at) => read_roles(&at),
+            None if derived => None,
             None => {
                 map.here().error_with_help(
                     codes::CERBOS,
@@ -189,19 +196,23 @@ impl RuleReader<'_> {
         if let Some(script) = map.take("script") {
             script.error(codes::CERBOS, "scripts in conditions are no part of the language any more");
         }
-        let tree = map.require("match").and_then(|at| self.tree(&at));
+        let tree = map.require("match").and_then(|at| self.tree(&at, ConditionTree::DEPTH));
         map.finish();
         tree
     }
 
-    fn tree(&self, at: &Cursor<'_>) -> Option<ConditionTree> {
+    fn tree(&self, at: &Cursor<'_>, depth: usize) -> Option<ConditionTree> {
+        let Some(depth) = depth.checked_sub(1) else {
+            at.error(codes::CERBOS, format!("conditions nest more than {} deep", ConditionTree::DEPTH));
+            return None;
+        };
         let mut map = at.map()?;
         let expr = map.take("expr");
         let branches = ["all", "any", "none"].map(|word| map.take(word).map(|at| (word, at)));
         let mut branches = branches.into_iter().flatten();
         let tree = match (expr, branches.next(), branches.next()) {
             (Some(expr), None, None) => read_condition(&expr, &self.environment).map(ConditionTree::Expression),
-            (None, Some((word, at)), None) => self.branches(&at).map(|all| match word {
+            (None, Some((word, at)), None) => self.branches(&at, depth).map(|all| match word {
                 "all" => ConditionTree::All(all),
                 "any" => ConditionTree::Any(all),
                 _ => ConditionTree::None(all),
@@ -219,9 +230,9 @@ impl RuleReader<'_> {
         tree
     }
 
-    fn branches(&self, at: &Cursor<'_>) -> Option<Vec<ConditionTree>> {
+    fn branches(&self, at: &Cursor<'_>, depth: usize) -> Option<Vec<ConditionTree>> {
         let mut map = at.map()?;
-        let all = map.require("of").and_then(|of| of.each(|each| self.tree(each)));
+        let all = map.require("of").and_then(|of| of.each(|each| self.tree(each, depth)));
         map.finish();
         all
     }
@@ -274,13 +285,16 @@ fn either<'a>(map: &mut MapCursor<'a>, camel: &'static str, snake: &'static str)
     first.or(second)
 }
 
-/// Notes each part of the language that is used and not decided with.
-fn refuse(map: &mut MapCursor<'_>, parts: &[(&'static str, &'static str)]) {
+/// Notes each part of the language that is used and not decided with, and tells whether there was one.
+fn refuse(map: &mut MapCursor<'_>, parts: &[(&'static str, &'static str)]) -> bool {
+    let mut refused = false;
     for (camel, snake) in parts {
         if let Some(at) = either(map, camel, snake) {
             unsupported(&at, camel);
+            refused = true;
         }
     }
+    refused
 }
 
 fn unsupported(at: &Cursor<'_>, part: &str) {

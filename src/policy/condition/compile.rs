@@ -4,21 +4,21 @@
 //! that the text does not name is never looked at. Comprehensions get a step counter, `@step`, so that they cannot run away.
 
 use cel::common::ast::{
-    CallExpr, ComprehensionExpr, EntryExpr, Expr, IdedExpr, ListExpr, LiteralValue, MapExpr, SelectExpr, SourceInfo,
-    operators,
+    CallExpr, ComprehensionExpr, EntryExpr, Expr, IdedExpr, ListExpr, LiteralValue, MapExpr, SelectExpr, operators,
 };
-use cel::common::types::CelString;
 
 use super::environment::{Environment, Multitude, Place, Profile, Record, Unknown};
 use super::functions::{self, Style, TYPES};
-use super::lexis::{self, TooDeep};
+use super::lexis;
+use super::parse;
 use super::path::{Path, Source, Step, is_identifier};
 use super::references::References;
 use super::shortcut::Test;
-use super::{Condition, ConditionError, Interpreter, LENGTH, LOOPS, NESTING};
+use super::syntax::{count_steps, fixed_step, is_never_boolean, operator};
+use super::{Condition, ConditionError, Interpreter, LOOPS};
 
-/// The identifier that counts a step of a comprehension.
-pub(super) const STEP: &str = "@step";
+/// Where the language's extensions keep their functions.
+const NAMESPACES: &[&str] = &["base64", "cel", "ip", "json", "lists", "math", "optional", "regex", "sets", "strings"];
 
 /// What an evaluation reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,17 +75,17 @@ pub(super) fn compile(
     environment: &Environment,
     shortcuts: Shortcuts,
 ) -> Result<Condition, ConditionError> {
-    let (expression, source) = parse(text, environment)?;
+    let (expression, source) = parse::parse(text, environment)?;
     let mut compiler = Compiler { environment, slots: Vec::new(), bound: Vec::new(), loops: 0 };
     let rewritten = compiler.rewrite(expression, Use::Value).and_then(|rewritten| {
-        if environment.profile == Profile::Native && is_never_boolean(&rewritten.expr) {
+        if environment.profile == Profile::Native && compiler.is_never_boolean(&rewritten.expr) {
             return Err(Problem::new(rewritten.id, "the condition is never true or false")
                 .with_help("a condition compares, as in `principal.id == path.user`"));
         }
         Ok(rewritten)
     });
     let rewritten = rewritten.map_err(|problem| {
-        let offset = source.offset_for(problem.node).map(|(start, _)| lexis::position(text, start as usize));
+        let offset = source.offset_for(problem.node).map(|(start, _)| lexis::place(text, start as usize));
         ConditionError { message: problem.unknown.message, help: problem.unknown.help, offset }
     })?;
     let slots = compiler.slots;
@@ -102,38 +102,6 @@ pub(super) fn compile(
         fields: environment.fields(),
         credential_headers: environment.credential_headers().clone(),
         interpreter: Interpreter(environment.interpreter().clone()),
-    })
-}
-
-fn parse(text: &str, environment: &Environment) -> Result<(IdedExpr, SourceInfo), ConditionError> {
-    let plain = |message: String| ConditionError { message, help: None, offset: None };
-    if text.len() > LENGTH {
-        return Err(plain(format!("the condition is longer than {LENGTH} bytes")));
-    }
-    if text.trim().is_empty() {
-        return Err(plain("the condition is empty".to_owned()));
-    }
-    // SECURITY: the parser and the evaluator recurse: `a_deep_condition_is_refused_before_it_is_parsed`.
-    lexis::check_nesting(text).map_err(|TooDeep(at)| {
-        let letters = text.get(..at).map_or(0, |before| before.chars().count());
-        let message = format!("the condition nests deeper than {NESTING} levels");
-        ConditionError { message, help: None, offset: Some(lexis::position(text, letters)) }
-    })?;
-    // A parser that panics must not take the reload with it.
-    let parsed = std::panic::catch_unwind(|| environment.interpreter().parser().parse_with_source_info(text));
-    let Ok(parsed) = parsed else {
-        return Err(plain("the condition is not an expression".to_owned()));
-    };
-    parsed.map_err(|errors| {
-        let Some(first) = errors.errors.into_iter().next() else {
-            return plain("the condition is not an expression".to_owned());
-        };
-        let place = |number: isize| usize::try_from(number).ok().filter(|&number| number > 0);
-        ConditionError {
-            message: format!("the condition is not an expression: {}", first.msg.trim_end_matches('.').to_lowercase()),
-            help: None,
-            offset: place(first.pos.0).zip(place(first.pos.1)),
-        }
     })
 }
 
@@ -219,6 +187,9 @@ impl Compiler<'_> {
             (Place::Names(_, written), Step::Index(_)) => {
                 Err(Unknown::new(format!("the names in `{written}` are texts")))
             }
+            (Place::Path(path), Step::Key(_)) if path.is_list() => {
+                Err(Unknown::new(format!("`{path}` is a list, it has no fields")))
+            }
             (Place::Path(path), _) if path.is_text() => {
                 Err(Unknown::new(format!("`{path}` is a text, it has no fields")))
             }
@@ -252,21 +223,31 @@ impl Compiler<'_> {
         IdedExpr { id, expr: Expr::Ident(format!("@{index}")) }
     }
 
-    fn select(&mut self, id: u64, select: SelectExpr) -> Result<IdedExpr, Problem> {
-        if select.test {
-            if let Some(place) = self.place(&select.operand)? {
-                let step = Step::Key(select.field.as_str().into());
-                let found = self.step(place, step).map_err(Problem::at(id))?;
-                return Ok(match found {
-                    Place::Path(path) => self.slot(id, Slot::Presence(path)),
-                    // A group of fields is always there.
-                    Place::Record(..) | Place::Names(..) => {
-                        IdedExpr { id, expr: Expr::Literal(LiteralValue::Boolean(true.into())) }
-                    }
-                });
-            }
+    /// Can it be seen without running that the expression is not a boolean?
+    fn is_never_boolean(&self, expr: &Expr) -> bool {
+        let Expr::Ident(name) = expr else {
+            return is_never_boolean(expr);
+        };
+        let slot = name.strip_prefix('@').and_then(|index| index.parse::<usize>().ok());
+        match slot.and_then(|index| self.slots.get(index)) {
+            Some(Slot::Value(path)) => path.is_text() || path.is_list() || path.is_map(),
+            Some(Slot::Presence(_)) => false,
+            Some(Slot::Names(_)) | None => true,
         }
-        let operand = Box::new(self.rewrite(*select.operand, Use::Map)?);
+    }
+
+    fn select(&mut self, id: u64, select: SelectExpr) -> Result<IdedExpr, Problem> {
+        if let (true, Some(place)) = (select.test, self.place(&select.operand)?) {
+            let step = Step::Key(select.field.as_str().into());
+            return Ok(match self.step(place, step).map_err(Problem::at(id))? {
+                Place::Path(path) => self.slot(id, Slot::Presence(path)),
+                // A group of fields is always there.
+                Place::Record(..) | Place::Names(..) => {
+                    IdedExpr { id, expr: Expr::Literal(LiteralValue::Boolean(true.into())) }
+                }
+            });
+        }
+        let operand = Box::new(self.rewrite(*select.operand, Use::Value)?);
         Ok(IdedExpr { id, expr: Expr::Select(SelectExpr { operand, field: select.field, test: select.test }) })
     }
 
@@ -288,9 +269,10 @@ impl Compiler<'_> {
         let name = call.func_name.clone();
         // Operators have names that cannot be written.
         if is_identifier(&name) {
+            self.check_namespace(id, &call)?;
             let style = if call.target.is_some() { Style::Member } else { Style::Global };
             functions::check(self.environment.profile, &name, style).map_err(Problem::at(id))?;
-            check_arguments(id, &call)?;
+            functions::check_arguments(&call).map_err(Problem::at(id))?;
         }
         let purpose = |position: usize| match (name.as_str(), position) {
             (operators::INDEX, 0) | (operators::IN, 1) | ("size", _) => Use::Map,
@@ -312,6 +294,16 @@ impl Compiler<'_> {
             }
             _ => IdedExpr { id, expr: Expr::Call(CallExpr { func_name: name, target, args }) },
         })
+    }
+
+    /// `math.abs(x)` and the like.
+    fn check_namespace(&self, id: u64, call: &CallExpr) -> Result<(), Problem> {
+        match call.target.as_ref().map(|target| &target.expr) {
+            Some(Expr::Ident(name)) if NAMESPACES.contains(&name.as_str()) && !self.bound.contains(name) => {
+                Err(Problem::new(id, format!("`{name}.{}` is not supported yet", call.func_name)))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The time of the decision: `timestamp(@n)`, where the slot holds seconds.
@@ -362,116 +354,5 @@ impl Compiler<'_> {
         let mut counted = ComprehensionExpr { iter_range, accu_init, loop_cond, loop_step, result, ..comprehension };
         count_steps(&mut counted);
         Ok(Expr::Comprehension(Box::new(counted)))
-    }
-}
-
-/// Puts the counter where every step passes, in the forms that the interpreter knows how to run without copying: a guard on a step that
-/// collects, and the condition of the loop for the others.
-fn count_steps(comprehension: &mut ComprehensionExpr) {
-    let step = || IdedExpr { id: 0, expr: Expr::Ident(STEP.to_owned()) };
-    let both = |second: IdedExpr| operator(0, operators::LOGICAL_AND, vec![step(), second]);
-    if let Expr::Call(call) = &mut comprehension.loop_step.expr {
-        if call.func_name == operators::CONDITIONAL {
-            if let Some(guard) = call.args.first_mut() {
-                *guard = both(std::mem::take(guard));
-                return;
-            }
-        }
-        if call.func_name == operators::ADD {
-            let collect = std::mem::take(&mut comprehension.loop_step);
-            let keep = IdedExpr { id: 0, expr: Expr::Ident(comprehension.accu_var.clone()) };
-            comprehension.loop_step = operator(0, operators::CONDITIONAL, vec![step(), collect, keep]);
-            return;
-        }
-    }
-    comprehension.loop_cond = both(std::mem::take(&mut comprehension.loop_cond));
-}
-
-fn operator(id: u64, name: &str, args: Vec<IdedExpr>) -> IdedExpr {
-    IdedExpr { id, expr: Expr::Call(CallExpr { func_name: name.to_owned(), target: None, args }) }
-}
-
-/// An index that is written out.
-fn fixed_step(index: &IdedExpr) -> Option<Step> {
-    match &index.expr {
-        Expr::Literal(LiteralValue::String(key)) => Some(Step::Key(key.inner().into())),
-        Expr::Literal(LiteralValue::Int(index)) => Some(Step::Index(*index.inner())),
-        Expr::Literal(_)
-        | Expr::Unspecified
-        | Expr::Call(_)
-        | Expr::Comprehension(_)
-        | Expr::Ident(_)
-        | Expr::List(_)
-        | Expr::Map(_)
-        | Expr::Select(_)
-        | Expr::Struct(_) => None,
-    }
-}
-
-/// Arguments that a request must not choose.
-fn check_arguments(id: u64, call: &CallExpr) -> Result<(), Problem> {
-    let text = |position: usize| match call.args.get(position).map(|argument| &argument.expr) {
-        Some(Expr::Literal(LiteralValue::String(text))) => Some(CelString::inner(text)),
-        _ => None,
-    };
-    let arity = |wanted: usize, written: &str| {
-        if call.args.len() + usize::from(call.target.is_some()) == wanted {
-            return Ok(());
-        }
-        Err(Problem::new(id, format!("`{}` is written `{written}`", call.func_name)))
-    };
-    match call.func_name.as_str() {
-        "now" => arity(0, "now()"),
-        "timeSince" => arity(1, "timeSince(t)"),
-        "matches" => {
-            arity(2, "x.matches(pattern)")?;
-            // SECURITY: compiling a pattern costs far more than its length: `a_pattern_out_of_the_request_is_refused`.
-            let Some(pattern) = text(0) else {
-                return Err(
-                    Problem::new(id, "the pattern of `matches` is not a literal").with_help("write the pattern out")
-                );
-            };
-            match cel::Context::default().resolve(&IdedExpr { id, expr: Expr::Call(probe(pattern)) }) {
-                Ok(_) => Ok(()),
-                Err(_) => Err(Problem::new(id, format!("`{pattern}` is not a regular expression"))),
-            }
-        }
-        // SECURITY: replacing nothing by much multiplies lengths: `a_replacement_out_of_the_request_is_refused`.
-        "replace" if text(0).is_none_or(str::is_empty) || text(1).is_none() => {
-            Err(Problem::new(id, "what `replace` looks for and what it puts there are not literals")
-                .with_help("write both out"))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// `"".matches(pattern)`: an error when the pattern is not one.
-fn probe(pattern: &str) -> CallExpr {
-    let text = |text: &str| IdedExpr { id: 0, expr: Expr::Literal(LiteralValue::String(text.to_owned().into())) };
-    CallExpr { func_name: "matches".to_owned(), target: Some(Box::new(text(""))), args: vec![text(pattern)] }
-}
-
-/// Can it be seen without running that the expression is not a boolean?
-fn is_never_boolean(expr: &Expr) -> bool {
-    match expr {
-        Expr::Literal(literal) => !matches!(literal, LiteralValue::Boolean(_)),
-        Expr::List(_) | Expr::Map(_) => true,
-        Expr::Call(call) => matches!(
-            call.func_name.as_str(),
-            operators::ADD
-                | operators::SUBSTRACT
-                | operators::MULTIPLY
-                | operators::DIVIDE
-                | operators::MODULO
-                | operators::NEGATE
-                | "size"
-                | "string"
-                | "int"
-                | "uint"
-                | "double"
-                | "timestamp"
-                | "duration"
-        ),
-        Expr::Unspecified | Expr::Comprehension(_) | Expr::Ident(_) | Expr::Select(_) | Expr::Struct(_) => false,
     }
 }

@@ -13,12 +13,14 @@ use cel::common::value::{CowVal, Val};
 use cel::context::VariableResolver;
 use cel::{Context, ExecutionError, Value};
 
-use super::compile::{STEP, Slot};
+use super::compile::Slot;
 use super::environment::Multitude;
-use super::names::{Case, Names};
+use super::names::{Case, NO_SINGLE_READING, Names};
+use super::path::is_identifier;
 use super::scope::Scope;
+use super::syntax::STEP;
 use super::value::Reading;
-use super::{Condition, EvaluationError, PARTS, WORK};
+use super::{Condition, EvaluationError, PARTS, STEP_COST, WORK};
 
 /// One evaluation.
 pub(super) struct Evaluation<'s> {
@@ -66,16 +68,17 @@ impl<'s> Evaluation<'s> {
             let value = Value::resolve_val(expression, &context)?;
             Ok(value.downcast_ref::<CelBool>().map(|answer| *answer.inner()))
         }));
-        // SECURITY: an error inside `||` can be outvoted, a spent budget must not: `a_spent_budget_cannot_be_outvoted`.
-        if self.work.load(Ordering::Relaxed) > WORK {
-            return Err(EvaluationError::TooMuchWork);
-        }
         match outcome {
             Err(_) => Err(EvaluationError::Internal),
             Ok(Ok(Some(answer))) => Ok(answer),
             Ok(Ok(None)) => Err(EvaluationError::NotBoolean),
             Ok(Err(error)) => Err(self.explain(&error)),
         }
+    }
+
+    /// Did the comprehensions cost more than they may?
+    pub(super) fn is_spent(&self) -> bool {
+        self.work.load(Ordering::Relaxed) > WORK
     }
 
     fn cell(&self, slot: usize) -> Option<&Cell<'s>> {
@@ -115,11 +118,14 @@ impl<'s> Evaluation<'s> {
                 }
             }
             Multitude::Queries => {
+                let unreadable = || EvaluationError::Unreadable("request.query".into());
+                // SECURITY: some programs would split at `;` too: `a_semicolon_does_not_hide_a_name_from_a_condition`.
+                if request.query.as_str().is_some_and(|raw| raw.contains(';')) {
+                    return Err(unreadable());
+                }
                 for pair in request.query.pairs() {
                     // Some programs would repair a pair that is not text into the wanted one.
-                    let Some((name, value)) = pair else {
-                        return Err(EvaluationError::Unreadable("request.query".into()));
-                    };
+                    let (name, value) = pair.ok_or_else(unreadable)?;
                     all.add(CelString::from(name), Some(CelString::from(value)));
                     if all.len() > *room {
                         return Ok(None);
@@ -133,11 +139,12 @@ impl<'s> Evaluation<'s> {
 
     /// Counts one step of a comprehension. Larger data makes a step dearer.
     fn step(&self) -> bool {
-        let cost = 1 + self.parts.load(Ordering::Relaxed);
+        let cost = self.parts.load(Ordering::Relaxed).max(STEP_COST);
         self.work.fetch_add(cost, Ordering::Relaxed).saturating_add(cost) <= WORK
     }
 
     /// The interpreter's error without the values in it, which may be personal data.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the rest is about types, and the enum is open")]
     fn explain(&self, error: &ExecutionError) -> EvaluationError {
         match error {
             ExecutionError::UndeclaredReference(name) => {
@@ -156,15 +163,19 @@ impl<'s> Evaluation<'s> {
             ExecutionError::DivisionByZero(_) | ExecutionError::RemainderByZero(_) | ExecutionError::Overflow(..) => {
                 EvaluationError::Arithmetic
             }
+            ExecutionError::FunctionError { function, .. } if function == NO_SINGLE_READING => {
+                EvaluationError::NoSingleReading
+            }
             ExecutionError::FunctionError { function, .. } => EvaluationError::Function(plain_name(function).into()),
+            ExecutionError::InternalError(_) => EvaluationError::Internal,
             _ => EvaluationError::Types,
         }
     }
 }
 
-/// An operator as it is written.
-fn plain_name(name: &str) -> &str {
-    name.trim_matches(['_', '@'])
+/// A function by its name, an operator by its signs.
+fn plain_name(name: &str) -> String {
+    if is_identifier(name) && !name.starts_with('_') { name.to_owned() } else { name.replace(['_', '@'], "") }
 }
 
 impl VariableResolver for Evaluation<'_> {

@@ -5,6 +5,7 @@
 
 use std::net::IpAddr;
 
+use cel::common::ast::{CallExpr, Expr, IdedExpr, LiteralValue};
 use cel::common::types::{CelBool, CelList, CelString, DYN_TYPE, LIST_TYPE, STRING_TYPE};
 use cel::common::value::{CowVal, Val};
 use cel::{DeclarationError, Env, ExecutionError, extensions};
@@ -71,6 +72,31 @@ const CERBOS_MEMBER: &[&str] = &[
     "timeSince",
 ];
 
+/// What Cerbos policies may call and this evaluator does not know yet.
+const CERBOS_LATER: &[&str] = &[
+    "ancestorOf",
+    "commonAncestors",
+    "descendentOf",
+    "format",
+    "hierarchy",
+    "immediateChildOf",
+    "immediateParentOf",
+    "isMemberOf",
+    "matchesID",
+    "overlaps",
+    "siblingOf",
+    "sortBy",
+    "spiffeID",
+    "spiffeMatchAny",
+    "spiffeMatchExact",
+    "spiffeMatchOneOf",
+    "spiffeMatchTrustDomain",
+    "spiffeTrustDomain",
+    "transformList",
+    "transformMap",
+    "transformMapEntry",
+];
+
 /// The macros, for advice only: the parser knows them.
 const MACROS: &[&str] = &["all", "exists", "exists_one", "existsOne", "filter", "has", "map"];
 
@@ -95,12 +121,18 @@ pub(super) fn check(profile: Profile, name: &str, style: Style) -> Result<(), Un
         Style::Member if is_global => {
             Err(Unknown::new(format!("`{name}` is not called on a value")).with_help(format!("write `{name}(x)`")))
         }
-        Style::Global | Style::Member if MACROS.contains(&name) => {
-            Err(Unknown::new(format!("`{name}` is not written like that")).with_help(match name {
-                "has" => "write `has(a.b)`",
-                _ => "write `list.all(x, condition)`, and so on",
-            }))
+        Style::Global | Style::Member if profile == Profile::Cerbos && CERBOS_LATER.contains(&name) => {
+            Err(Unknown::new(format!("`{name}` is not supported yet")))
         }
+        Style::Global | Style::Member if MACROS.contains(&name) => Err(Unknown::new(format!(
+            "`{name}` is not written like that"
+        ))
+        .with_help(match name {
+            "has" => "write `has(a.b)`",
+            _ => {
+                "with one variable and one expression, as in `list.all(x, x != 0)`; two variables are not supported yet"
+            }
+        })),
         Style::Global | Style::Member => {
             let known = [global.concat(), member.concat(), MACROS.to_vec()].concat();
             let unknown = Unknown::new(format!("unknown function `{name}`"));
@@ -110,6 +142,49 @@ pub(super) fn check(profile: Profile, name: &str, style: Style) -> Result<(), Un
             })
         }
     }
+}
+
+/// Arguments that a request must not choose.
+pub(super) fn check_arguments(call: &CallExpr) -> Result<(), Unknown> {
+    let text = |position: usize| match call.args.get(position).map(|argument| &argument.expr) {
+        Some(Expr::Literal(LiteralValue::String(text))) => Some(CelString::inner(text)),
+        _ => None,
+    };
+    let arity = |wanted: usize, written: &str| {
+        if call.args.len() + usize::from(call.target.is_some()) == wanted {
+            return Ok(());
+        }
+        Err(Unknown::new(format!("`{}` is written `{written}`", call.func_name)))
+    };
+    match call.func_name.as_str() {
+        "now" => arity(0, "now()"),
+        "timeSince" => arity(1, "timeSince(t)"),
+        "matches" => {
+            arity(2, "x.matches(pattern)")?;
+            // SECURITY: compiling a pattern costs far more than its length: `a_pattern_out_of_the_request_is_refused`.
+            let Some(pattern) = text(0) else {
+                return Err(
+                    Unknown::new("the pattern of `matches` is not a literal").with_help("write the pattern out")
+                );
+            };
+            match cel::Context::default().resolve(&IdedExpr { id: 0, expr: Expr::Call(probe(pattern)) }) {
+                Ok(_) => Ok(()),
+                Err(_) => Err(Unknown::new(format!("`{pattern}` is not a regular expression"))),
+            }
+        }
+        // SECURITY: replacing nothing by much multiplies lengths: `a_replacement_out_of_the_request_is_refused`.
+        "replace" if text(0).is_none_or(str::is_empty) || text(1).is_none() => {
+            Err(Unknown::new("what `replace` looks for and what it puts there are not literals")
+                .with_help("write both out"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// `"".matches(pattern)`: an error when the pattern is not one.
+fn probe(pattern: &str) -> CallExpr {
+    let text = |text: &str| IdedExpr { id: 0, expr: Expr::Literal(LiteralValue::String(text.to_owned().into())) };
+    CallExpr { func_name: "matches".to_owned(), target: Some(Box::new(text(""))), args: vec![text(pattern)] }
 }
 
 /// The interpreter's functions for native conditions.
@@ -147,10 +222,11 @@ fn helpers(env: &mut Env) -> Result<(), DeclarationError> {
     })
 }
 
+/// The elements of a list.
+type List<'v> = [Box<dyn Val + 'v>];
+
 /// The two lists of a call.
-fn two_lists<'c, 'v>(
-    arguments: &'c [CowVal<'_, 'v>],
-) -> Result<(&'c [Box<dyn Val + 'v>], &'c [Box<dyn Val + 'v>]), ExecutionError> {
+fn two_lists<'c, 'v>(arguments: &'c [CowVal<'_, 'v>]) -> Result<(&'c List<'v>, &'c List<'v>), ExecutionError> {
     let [first, second] = arguments else {
         return Err(ExecutionError::MissingArgumentOrTarget);
     };
@@ -161,7 +237,7 @@ fn two_lists<'c, 'v>(
 }
 
 /// Is the value among these? By CEL's equality.
-fn among(value: &dyn Val, list: &[Box<dyn Val + '_>]) -> bool {
+fn among(value: &dyn Val, list: &List<'_>) -> bool {
     list.iter().any(|other| other.equals(value))
 }
 

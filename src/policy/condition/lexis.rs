@@ -101,6 +101,18 @@ pub(super) fn position(text: &str, offset: usize) -> (usize, usize) {
     before.fold((1, 1), |(line, column), letter| if letter == '\n' { (line + 1, 1) } else { (line, column + 1) })
 }
 
+/// Line and column of what a node of the parser is about: the field behind a dot, the name before a bracket.
+pub(super) fn place(text: &str, offset: usize) -> (usize, usize) {
+    let letters: Vec<char> = text.chars().take(offset + 1).collect();
+    let named = |letter: &char| letter.is_ascii_alphanumeric() || *letter == '_';
+    let offset = match letters.split_last() {
+        Some(('.' | '[', _)) => offset + 1,
+        Some(('(', before)) => offset - before.iter().rev().take_while(|letter| named(letter)).count(),
+        Some(_) | None => offset,
+    };
+    position(text, offset)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

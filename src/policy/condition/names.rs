@@ -10,6 +10,9 @@ use cel::common::traits::{Container, Indexer, Iterable, Iterator as CelIterator,
 use cel::common::types::{CelInt, CelString, MAP_TYPE, Type};
 use cel::common::value::{CowVal, Val};
 
+/// The function that is named in the error for a name without a single reading. It cannot be written in an expression.
+pub(super) const NO_SINGLE_READING: &str = "@single";
+
 /// Are the names compared in any case?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Case {
@@ -61,7 +64,7 @@ impl<'a> Names<'a> {
     fn value(&self, key: &dyn Val) -> Result<CelString<'a>, ExecutionError> {
         match self.find(key)? {
             None => Err(ExecutionError::NoSuchKey(Arc::default())),
-            Some(None) => Err(ExecutionError::function_error("_[_]", "no single reading")),
+            Some(None) => Err(ExecutionError::function_error(NO_SINGLE_READING, "")),
             Some(Some(value)) => Ok(value.clone()),
         }
     }

@@ -123,6 +123,12 @@ impl Path {
         text && self.steps.is_empty()
     }
 
+    /// Is it known to be a list?
+    pub(super) fn is_list(&self) -> bool {
+        let roles = Source::Principal(PrincipalField::Roles);
+        (self.source == roles || self.source == Source::Principal(PrincipalField::ListedRoles)) && self.steps.is_empty()
+    }
+
     /// Is it known to be a map?
     pub(super) fn is_map(&self) -> bool {
         let map = matches!(
@@ -148,7 +154,13 @@ impl Path {
             return match self.start(scope) {
                 Ok(reading) => Ok(fields == Fields::Optional || !reading.is_default()),
                 Err(EvaluationError::Absent(_)) => Ok(false),
-                Err(EvaluationError::Repeated(_) | EvaluationError::Unreadable(_)) => Ok(true),
+                Err(EvaluationError::Repeated(_)) => Ok(true),
+                // A header field that is not text is there; a query that is not text may hold the name or not.
+                Err(EvaluationError::Unreadable(_))
+                    if matches!(self.source, Source::Request(RequestField::Header(_))) =>
+                {
+                    Ok(true)
+                }
                 Err(error) => Err(error),
             };
         };

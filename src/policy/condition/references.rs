@@ -10,8 +10,8 @@ use super::path::{Path, PrincipalField, ResourceField, Source, Step};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct References {
     roots: BTreeSet<Root>,
-    attributes: Names,
-    claims: Names,
+    attributes: Reads,
+    claims: Reads,
 }
 
 /// A part of a request.
@@ -31,7 +31,7 @@ pub enum Root {
 
 /// The entries of a map that are read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Names {
+pub enum Reads {
     /// None.
     #[default]
     Nothing,
@@ -48,12 +48,12 @@ impl References {
     }
 
     /// The attributes of the resource that are read: those that come out of a body need the body.
-    pub fn resource_attributes(&self) -> &Names {
+    pub fn resource_attributes(&self) -> &Reads {
         &self.attributes
     }
 
     /// The claims that are read, as claims or as the principal's attributes.
-    pub fn claims(&self) -> &Names {
+    pub fn claims(&self) -> &Reads {
         &self.claims
     }
 
@@ -100,7 +100,7 @@ impl References {
     }
 }
 
-impl Names {
+impl Reads {
     /// Is that entry read?
     pub fn includes(&self, name: &str) -> bool {
         match self {

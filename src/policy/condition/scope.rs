@@ -28,7 +28,7 @@ pub struct Scope<'a> {
 /// Who asks, as plain data.
 #[derive(Clone, Copy)]
 pub struct PrincipalView<'a> {
-    /// The id; `None` for an anonymous principal.
+    /// The id; `None` for an anonymous principal. A Cerbos principal always has one: reading it here is an error, never an empty text.
     pub id: Option<&'a str>,
     /// What kind it is.
     pub kind: Kind,

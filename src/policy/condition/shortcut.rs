@@ -1,6 +1,6 @@
 //! The common shapes of conditions, evaluated without the interpreter.
 //!
-//! `==`, `!=`, `in` and `has()` between literals and places, joined by `&&`, `||` and `!`; whatever else stands between those is one
+//! `==`, `!=`, `in`, `startsWith`, `endsWith`, `contains` and `has()` between literals and places, joined by `&&`, `||` and `!`; whatever else stands between those is one
 //! interpreted leaf. The answers, and the order in which errors are found, are CEL's: `false && error` is false, in either order.
 
 use std::borrow::Cow;
@@ -25,10 +25,24 @@ pub(super) enum Test {
     In(Operand, usize),
     /// `item in [literals]`
     Among(Operand, Box<[Literal]>),
+    /// `text.startsWith(part)` and its like
+    Part {
+        text: Operand,
+        verb: Verb,
+        part: Operand,
+    },
     /// A slot that holds a boolean: `has()`, or a value that must be one.
     Slot(usize),
     /// Anything else.
     Expression(Box<IdedExpr>),
+}
+
+/// How a text is looked for in another.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Verb {
+    StartsWith,
+    EndsWith,
+    Contains,
 }
 
 /// One side of a comparison.
@@ -60,11 +74,13 @@ impl Test {
 
     fn shortcut(expression: &IdedExpr, slots: &[Slot]) -> Option<Self> {
         match &expression.expr {
-            Expr::Call(call) if call.target.is_none() => Self::operator(call, slots),
+            Expr::Call(call) => match &call.target {
+                Some(text) => Self::part(text, call, slots),
+                None => Self::operator(call, slots),
+            },
             Expr::Ident(name) => Some(Self::Slot(readable(name, slots)?)),
             Expr::Literal(LiteralValue::Boolean(value)) => Some(Self::Constant(*value.inner())),
             Expr::Unspecified
-            | Expr::Call(_)
             | Expr::Comprehension(_)
             | Expr::List(_)
             | Expr::Literal(_)
@@ -72,6 +88,19 @@ impl Test {
             | Expr::Select(_)
             | Expr::Struct(_) => None,
         }
+    }
+
+    fn part(text: &IdedExpr, call: &CallExpr, slots: &[Slot]) -> Option<Self> {
+        let verb = match call.func_name.as_str() {
+            "startsWith" => Verb::StartsWith,
+            "endsWith" => Verb::EndsWith,
+            "contains" => Verb::Contains,
+            _ => return None,
+        };
+        let [part] = call.args.as_slice() else {
+            return None;
+        };
+        Some(Self::Part { text: Operand::of(text, slots)?, verb, part: Operand::of(part, slots)? })
     }
 
     fn operator(call: &CallExpr, slots: &[Slot]) -> Option<Self> {
@@ -125,6 +154,10 @@ impl Test {
                 let item = item.read(evaluation)?;
                 Ok(literals.iter().any(|literal| literal.reading().equals(&item)))
             }
+            Self::Part { text, verb, part } => {
+                let part = part.read(evaluation)?;
+                verb.holds(&text.read(evaluation)?, &part)
+            }
             Self::Slot(slot) => match evaluation.read(*slot)? {
                 Reading::Bool(answer) => Ok(answer),
                 Reading::Null
@@ -141,6 +174,27 @@ impl Test {
     }
 }
 
+impl Verb {
+    fn holds(self, text: &Reading<'_>, part: &Reading<'_>) -> Result<bool, EvaluationError> {
+        let (Reading::Text(text), Reading::Text(part)) = (text, part) else {
+            return Err(EvaluationError::Operands(self.as_str().into()));
+        };
+        Ok(match self {
+            Self::StartsWith => text.starts_with(&**part),
+            Self::EndsWith => text.ends_with(&**part),
+            Self::Contains => text.contains(&**part),
+        })
+    }
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::StartsWith => "startsWith",
+            Self::EndsWith => "endsWith",
+            Self::Contains => "contains",
+        }
+    }
+}
+
 /// `&&` or `||`.
 struct Connective {
     sign: &'static str,
@@ -148,16 +202,17 @@ struct Connective {
     deciding: bool,
 }
 
-/// The side that decides wins over an error of the other.
+/// The side that decides wins over an error of the other. Of two errors the right one is told.
 fn run_both(sides: &[Test; 2], evaluation: &Evaluation<'_>, by: Connective) -> Result<bool, EvaluationError> {
     let [left, right] = sides;
     let left = left.run(evaluation).map_err(operand_of(by.sign));
     if left == Ok(by.deciding) {
         return left;
     }
-    match right.run(evaluation).map_err(operand_of(by.sign)) {
+    match right.run(evaluation) {
         Ok(right) if right == by.deciding => Ok(right),
         Ok(_) => left,
+        Err(EvaluationError::NotBoolean) => left.and(Err(EvaluationError::Operands(by.sign.into()))),
         Err(error) => Err(error),
     }
 }
@@ -178,10 +233,10 @@ fn readable(name: &str, slots: &[Slot]) -> Option<usize> {
 
 impl Operand {
     fn of(expression: &IdedExpr, slots: &[Slot]) -> Option<Self> {
-        match &expression.expr {
-            Expr::Ident(name) => readable(name, slots).map(Self::Slot),
-            other => Literal::of(other).map(Self::Literal),
+        if let Expr::Ident(name) = &expression.expr {
+            return readable(name, slots).map(Self::Slot);
         }
+        Literal::of(&expression.expr).map(Self::Literal)
     }
 
     fn read<'e>(&'e self, evaluation: &'e Evaluation<'_>) -> Result<Reading<'e>, EvaluationError> {

@@ -40,6 +40,7 @@ pub(crate) struct Draft<'a> {
     pub(crate) path: PathPattern,
     pub(crate) methods: Methods,
     pub(crate) rows: Vec<Row>,
+    pub(crate) upstream: usize,
     pub(crate) resource: Option<ResourceDraft<'a>>,
     pub(crate) keys: RouteKeys,
 }
@@ -57,7 +58,7 @@ pub(crate) struct ResourceDraft<'a> {
 /// The keys of a route that say nothing about who may use it.
 #[derive(Debug)]
 pub(crate) struct RouteKeys {
-    pub(crate) upstream: usize,
+    upstream: Option<usize>,
     pub(crate) authentication: Option<Authentication>,
     pub(crate) token_use: Option<TokenUses>,
     pub(crate) providers: Option<Vec<ProviderId>>,
@@ -74,9 +75,9 @@ impl RouteReader<'_> {
     pub(crate) fn read<'a>(&self, at: &Cursor<'a>) -> Option<Draft<'a>> {
         let mut map = at.map()?;
         let id_at = map.require("id");
-        let id = id_at.as_ref().and_then(read_id);
+        let id = id_at.as_ref().and_then(read_route_id);
         let path = map.require("path").and_then(|path| read_pattern(&path));
-        let hosts = map.take("hosts").map(|hosts| hosts.each(|host| host.parse(codes::HOST)).unwrap_or_default());
+        let hosts = map.take("hosts").map(|hosts| read_hosts(&hosts));
         let keys = self.keys(&mut map, path.as_ref());
         let resource = map.take("resource");
         let actions = map.take("actions");
@@ -86,14 +87,20 @@ impl RouteReader<'_> {
         map.finish();
 
         let pattern = path.as_ref();
-        let sources = Sources { pattern, headers: self.headers, fixed: true };
-        let draft = resource.as_ref().map(|at| read_resource(at, sources));
-        let rows = self.rules(rules.as_ref(), (id.unwrap_or_default(), pattern), &methods, (resource.is_some(), &keys));
-        let resource = match draft {
+        let ruling = if resource.is_some() { Ruling::GuardRails } else { Ruling::Full };
+        let reader = RuleReader {
+            route: id.unwrap_or_default(),
+            methods: &methods,
+            sources: Sources { pattern, headers: self.headers, fixed: false },
+            environment: &self.environment(pattern, ruling),
+            ruling,
+            several_providers: keys.providers.as_ref().map_or(self.world.providers.len(), Vec::len) > 1,
+        };
+        let rows = rules.map(|rules| reader.read(&rules)).unwrap_or_default();
+        let sources = Sources { fixed: true, ..reader.sources };
+        let resource = match resource {
             None => None,
-            Some(draft) => {
-                Some(ResourceDraft { actions: actions.as_ref().map_or_else(Vec::new, read_actions), ..draft? })
-            }
+            Some(at) => Some(read_resource(&at, actions.as_ref(), sources)?),
         };
         Some(Draft {
             at: at.clone(),
@@ -104,32 +111,19 @@ impl RouteReader<'_> {
             methods,
             rows,
             resource,
-            keys: keys?,
+            upstream: keys.upstream?,
+            keys,
         })
     }
 
-    fn rules(
-        &self,
-        at: Option<&Cursor<'_>>,
-        (route, pattern): (&str, Option<&PathPattern>),
-        methods: &Methods,
-        (has_resource, keys): (bool, &Option<RouteKeys>),
-    ) -> Vec<Row> {
-        let Some(at) = at else { return Vec::new() };
+    /// What conditions on this route may name.
+    fn environment(&self, pattern: Option<&PathPattern>, ruling: Ruling) -> Environment {
         let captures: Vec<&str> = pattern.map(|pattern| pattern.captures().collect()).unwrap_or_default();
         let environment = Environment::native(&captures).with_credential_headers(self.world.credential_headers);
-        let environment = if has_resource { environment } else { environment.without_resource() };
-        let providers = keys.as_ref().and_then(|keys| keys.providers.as_ref());
-        let accepted = providers.map_or(self.world.providers.len(), Vec::len);
-        let reader = RuleReader {
-            route,
-            methods,
-            sources: Sources { pattern, headers: self.headers, fixed: false },
-            environment: &environment,
-            ruling: if has_resource { Ruling::GuardRails } else { Ruling::Full },
-            several_providers: accepted > 1,
-        };
-        reader.read(at)
+        match ruling {
+            Ruling::Full => environment.without_resource(),
+            Ruling::GuardRails => environment,
+        }
     }
 
     /// A route has rules, or a resource and actions.
@@ -143,7 +137,7 @@ impl RouteReader<'_> {
         at.error_with_help(codes::ROUTE_SHAPE, problem, "a route has `rules`, or `resource` and `actions`");
     }
 
-    fn keys(&self, map: &mut MapCursor<'_>, path: Option<&PathPattern>) -> Option<RouteKeys> {
+    fn keys(&self, map: &mut MapCursor<'_>, path: Option<&PathPattern>) -> RouteKeys {
         let upstream = match map.take("upstream") {
             Some(at) => read_upstream(&at, self.world),
             None => self.upstream.or_else(|| self.only_upstream(map.here())),
@@ -161,7 +155,8 @@ impl RouteReader<'_> {
         let timeouts = map.take("timeouts").map(|at| read_timeouts(&at)).unwrap_or_default();
         let body_bytes = map.take("body_bytes").and_then(|at| at.parse::<ByteSize>(codes::UNIT)).map(ByteSize::count);
         let edits = |at: Option<Cursor<'_>>| at.map(|at| HeaderEdits::read(&at, self.headers)).unwrap_or_default();
-        Some(RouteKeys {
+        RouteKeys {
+            upstream,
             authentication,
             token_use,
             providers,
@@ -171,8 +166,7 @@ impl RouteReader<'_> {
             body_bytes,
             request_headers: edits(map.take("request_headers")),
             response_headers: edits(map.take("response_headers")),
-            upstream: upstream?,
-        })
+        }
     }
 
     fn only_upstream(&self, at: &Cursor<'_>) -> Option<usize> {
@@ -197,6 +191,28 @@ pub(crate) fn read_upstream(at: &Cursor<'_>, world: &World<'_>) -> Option<usize>
         at.error_with_help(codes::UPSTREAM, format!("there is no upstream `{name}`"), help);
     }
     place
+}
+
+fn read_hosts(at: &Cursor<'_>) -> Vec<HostPattern> {
+    let seen = RefCell::new(HashSet::new());
+    let hosts = at.each(|each| {
+        let host: HostPattern = each.parse(codes::HOST)?;
+        if !seen.borrow_mut().insert(host.clone()) {
+            each.error(codes::HOST, "the host is named twice");
+        }
+        Some(host)
+    });
+    hosts.unwrap_or_default()
+}
+
+/// Metrics call a request without a route `none`.
+fn read_route_id<'a>(at: &Cursor<'a>) -> Option<&'a str> {
+    let id = read_id(at)?;
+    if id == "none" {
+        at.error(codes::ID, "`none` is what metrics call a request without a route");
+        return None;
+    }
+    Some(id)
 }
 
 fn read_pattern(at: &Cursor<'_>) -> Option<PathPattern> {
@@ -234,13 +250,13 @@ fn read_actions(at: &Cursor<'_>) -> Vec<(Method, Box<str>)> {
     actions.collect()
 }
 
-fn read_resource<'a>(at: &Cursor<'a>, sources: Sources<'_>) -> Option<ResourceDraft<'a>> {
+fn read_resource<'a>(at: &Cursor<'a>, actions: Option<&Cursor<'_>>, sources: Sources<'_>) -> Option<ResourceDraft<'a>> {
     let mut map = at.map()?;
     let kind_at = map.require("kind");
     let kind = kind_at.as_ref().and_then(Cursor::text);
     let read = |at: &Cursor<'_>| {
         let mut map = at.map()?;
-        let source = read_source(&mut map, sources);
+        let source = read_source(&mut map, "the resource takes", sources);
         map.finish();
         source
     };
@@ -249,7 +265,8 @@ fn read_resource<'a>(at: &Cursor<'a>, sources: Sources<'_>) -> Option<ResourceDr
     let attributes = attributes.iter().flat_map(MapCursor::entries);
     let attributes = attributes.filter_map(|(name, at)| Some((name.into(), read(&at)?, at))).collect();
     map.finish();
-    Some(ResourceDraft { kind: kind?.into(), kind_at: kind_at?, id, attributes, actions: Vec::new() })
+    let actions = actions.map(read_actions).unwrap_or_default();
+    Some(ResourceDraft { kind: kind?.into(), kind_at: kind_at?, id, attributes, actions })
 }
 
 fn read_token_use(at: &Cursor<'_>) -> Option<TokenUses> {

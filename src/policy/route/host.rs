@@ -17,7 +17,7 @@ pub enum HostPattern {
 
 /// Why a text is not a host pattern.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("`{0}` is not a host")]
+#[error("`{0}` is not a host such as `api.example.com` or `*.example.com`")]
 pub struct HostPatternError(String);
 
 impl FromStr for HostPattern {

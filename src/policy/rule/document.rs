@@ -62,8 +62,8 @@ impl RuleReader<'_> {
 
     fn rule(&self, id: &str, map: &mut MapCursor<'_>) -> Option<Row> {
         let effect = match map.take("effect") {
-            None => Effect::Allow,
-            Some(effect) => read_word(&effect, &[("allow", Effect::Allow), ("deny", Effect::Deny)])?,
+            None => Some(Effect::Allow),
+            Some(effect) => read_word(&effect, &[("allow", Effect::Allow), ("deny", Effect::Deny)]),
         };
         let methods = map.take("methods").map_or_else(|| Some(self.methods.clone()), |at| self.methods(id, &at));
         let roles = map.take("roles").map(|roles| read_roles(&roles));
@@ -73,6 +73,7 @@ impl RuleReader<'_> {
         let owner = owner_at.as_ref().map(|owner| self.owner(id, owner));
         let when = map.take("when");
         let condition = when.as_ref().map(|when| read_condition(when, self.environment));
+        let effect = effect?;
         self.shape(id, effect, roles.is_some() || scopes.is_some() || owner.is_some() || when.is_some(), map);
         let (methods, owner, condition) = (methods?, owner.map_or(Some(None), |o| o.map(Some))?, transpose(condition)?);
         if let (Some(at), Some(owner), Effect::Allow) = (&owner_at, &owner, effect) {
@@ -127,7 +128,8 @@ impl RuleReader<'_> {
 
     fn owner(&self, id: &str, at: &Cursor<'_>) -> Option<Owner> {
         let mut map = at.map()?;
-        let source = read_source(&mut map, self.sources);
+        let subject = format!("rule `{id}` compares");
+        let source = read_source(&mut map, &subject, self.sources);
         let equals = map.take("equals").map(|claim| claim.text().map(Box::from));
         map.finish();
         // SECURITY: equal ids of two pools are two principals: `an_owner_rule_needs_one_provider`.
@@ -151,8 +153,16 @@ fn transpose<T>(stated: Option<Option<T>>) -> Option<Option<T>> {
 }
 
 fn read_roles(at: &Cursor<'_>) -> Box<[Role]> {
-    let roles = at.each(|role| role.text().map(Role::native)).unwrap_or_default();
-    roles.into()
+    let roles = at.each(|role| {
+        let name = role.text()?;
+        if name == "*" {
+            let help = "write `anyone` for everybody, `authenticated` for everybody with a token";
+            role.error_with_help(codes::WORD, "`*` is the name of no role", help);
+            return None;
+        }
+        Some(Role::native(name))
+    });
+    roles.unwrap_or_default().into()
 }
 
 fn read_texts(at: &Cursor<'_>) -> Box<[Box<str>]> {

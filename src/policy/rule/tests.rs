@@ -44,6 +44,20 @@ fn roles_are_any_of_and_scopes_all_of() {
 }
 
 #[test]
+fn the_scopes_of_a_machine_count_and_its_groups_do_not() {
+    let set = with_rules("[ { id: x, scopes: [contacts/write] }, { id: y, roles: [admin] } ]");
+    assert_eq!(ask(&set, &machine(), "GET /users/x"), "allow r/x");
+    assert_eq!(ask(&set, &nobody(), "GET /users/x"), "insufficient_scope");
+}
+
+#[test]
+fn the_role_prefix_of_a_provider_stands_before_its_groups() {
+    let principal = Principal::of_claims(&crate::token::testing::id_token());
+    assert_eq!(ask(&with_rules("[ { id: x, roles: ['second:admin'] } ]"), &principal, "GET /users/x"), "allow r/x");
+    assert_eq!(ask(&with_rules("[ { id: x, roles: [admin] } ]"), &principal, "GET /users/x"), "missing_role");
+}
+
+#[test]
 fn any_deny_wins_over_any_allow_wherever_it_stands() {
     let set = with_rules("[ { id: yes, roles: [admin] }, { id: no, effect: deny, roles: [banned] } ]");
     assert_eq!(ask(&set, &user("u-1", &["admin"]), "GET /users/x"), "allow r/yes");

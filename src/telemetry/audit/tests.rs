@@ -88,7 +88,11 @@ fn the_table_of_fields_is_what_is_written() {
     let text = line(&record());
     let mut at = 0;
     for (name, _) in FIELDS {
-        let found = text[at..].find(&format!("\"{name}\":")).unwrap_or_else(|| panic!("{name} is not next in {text}"));
+        let found = text
+            .get(at..)
+            .unwrap()
+            .find(&format!("\"{name}\":"))
+            .unwrap_or_else(|| panic!("{name} is not next in {text}"));
         at += found + 1;
     }
     assert_eq!(fields(&record()).as_object().unwrap().len(), FIELDS.len());
