@@ -52,14 +52,3 @@ fn the_command_line_page_is_what_help_says() {
 fn the_command_line_holds_together() {
     Arguments::command().debug_assert();
 }
-
-#[test]
-fn arguments_that_make_no_sense_are_told_apart_from_a_call_for_help() {
-    let run = |arguments: &[&str]| run(arguments.iter().map(OsString::from));
-    assert_eq!(run(&["cogward", "--help"]), ExitStatus::Good);
-    assert_eq!(run(&["cogward", "serve", "--help"]), ExitStatus::Good);
-    assert_eq!(run(&["cogward", "--version"]), ExitStatus::Good);
-    assert_eq!(run(&["cogward", "sing"]), ExitStatus::Usage);
-    assert_eq!(run(&["cogward", "serve", "--sing"]), ExitStatus::Usage);
-    assert_eq!(run(&["cogward"]), ExitStatus::Usage);
-}
