@@ -94,11 +94,26 @@ impl Report {
     /// Findings past this number are dropped: a file that is wrong everywhere is still one mistake.
     pub const MOST: usize = 200;
 
-    /// Adds one finding.
+    /// Adds one finding. An error takes the place of a warning where there is no more room.
     pub fn push(&mut self, finding: Diagnostic) {
-        if self.findings.len() < Self::MOST {
-            self.findings.push(finding);
+        if !self.has_room(finding.severity) {
+            return;
         }
+        // SECURITY: an error that was dropped would let a file be used without the part that is wrong, such as a deny rule:
+        // `warnings_never_crowd_out_an_error`.
+        if self.findings.len() >= Self::MOST
+            && let Some(place) = self.findings.iter().rposition(|other| other.severity == Severity::Warning)
+        {
+            self.findings.remove(place);
+        }
+        self.findings.push(finding);
+    }
+
+    /// Would another finding of that severity be kept?
+    pub fn has_room(&self, severity: Severity) -> bool {
+        let full = self.findings.len() >= Self::MOST;
+        let warned = || self.findings.iter().any(|other| other.severity == Severity::Warning);
+        !full || (severity == Severity::Error && warned())
     }
 
     /// Adds all findings of another report.
@@ -149,6 +164,17 @@ impl fmt::Display for Report {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn warnings_never_crowd_out_an_error() {
+        let mut warning = Diagnostic::of_file("P101", "a.yaml", "a warning");
+        warning.severity = Severity::Warning;
+        let mut report: Report = std::iter::repeat_n(warning, 2 * Report::MOST).collect();
+        assert!(!report.has_errors());
+        report.push(Diagnostic::of_file("P001", "b.yaml", "an error"));
+        assert!(report.has_errors());
+        assert_eq!(report.findings().len(), Report::MOST);
+    }
 
     #[test]
     fn a_diagnostic_names_the_place_and_the_way_out() {

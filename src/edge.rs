@@ -1,7 +1,7 @@
 //! The edge: where connections come in.
 //!
 //! An own accept loop and an own HTTP/1 keep-alive loop around pingora's HTTP applications. Every connection is read and written
-//! through a [`guard::Guard`], which bounds each step in time and bytes; every HTTP/1 request head is read whole and judged on its
+//! through a guarded stream, which bounds each step in time and bytes; every HTTP/1 request head is read whole and judged on its
 //! wire bytes before pingora parses it. Knows nothing of tokens and policies, and renders no answer: the application does, and [`Refusals`].
 //! Invariant: no byte of a second request is ever given to the exchange of the first.
 
@@ -20,7 +20,6 @@ mod tests;
 
 pub use conn::{Conn, Cut, Exchange, TlsFacts, Tunnel};
 pub use drain::{DrainOutcome, Draining, Stop, signals};
-pub use guard::Guard;
 pub use listener::{CurrentLimits, Edge, EdgeError};
 pub use refusal::{EdgeRefusal, Refusals, closing_answer};
 pub use tls::{ServerCertificate, TlsError};

@@ -118,7 +118,7 @@ impl Node {
 /// Parses one document.
 ///
 /// # Errors
-/// One diagnostic: `Y001` too large, `Y002` not YAML, more than one document, a duplicate key, a tag or a key that is not a string.
+/// One diagnostic: `Y001` too large, `Y002` not YAML, empty, more than one document, a duplicate key, a tag or a key that is not a string.
 pub fn parse(file: &str, text: &str) -> Result<Node, Diagnostic> {
     if text.len() > MAX_BYTES {
         return Err(Diagnostic::of_file("Y001", file, format!("the file has {} bytes", text.len()))

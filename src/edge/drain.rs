@@ -27,6 +27,9 @@ use super::{
 /// How long connections that were just accepted may take to say something, once the listeners are closed.
 const SETTLE: Duration = Duration::from_millis(300);
 
+/// The grace where a listener has died.
+const LOST: Duration = Duration::from_secs(5);
+
 /// Stops the edge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stop {
@@ -41,6 +44,8 @@ pub struct Stop {
 pub struct DrainOutcome {
     /// Connections that were still open when the grace was over.
     pub cut: usize,
+    /// A listener had died, which nobody asked for: the process should report a failure.
+    pub lost_listener: bool,
 }
 
 /// Whether the edge is stopping.
@@ -117,26 +122,49 @@ impl Edge {
         for listening in self.into_listening(served, &closing, &shutdown) {
             loops.spawn(accept(listening));
         }
-        let mut stop = next(&mut stops).await;
+        let (stop, lost_listener) = first_stop(&mut loops, &mut stops).await;
         draining.begin();
-        tokio::select! {
-            () = tokio::time::sleep(stop.delay) => {}
-            sooner = next(&mut stops) => stop = sooner,
-        }
+        let grace = delay(stop, &mut stops).await;
         close.send_replace(true);
-        // What the loops return keeps the connections alive.
-        let connections = loops.join_all().await;
+        // These keep the connections alive.
+        let connections = ended(loops).await;
         // Nothing to settle where nothing is open: either way is well.
         let _ = tokio::time::timeout(SETTLE, census.is_empty()).await;
         down.send_replace(true);
         app.http_cleanup().await;
-        finish(&census, stop.grace, &mut stops).await;
+        finish(&census, grace, &mut stops).await;
         let cut = census.open();
         for mut tasks in connections {
             tasks.shutdown().await;
         }
-        DrainOutcome { cut }
+        DrainOutcome { cut, lost_listener }
     }
+}
+
+/// Serves until told to stop, or until a listener has died.
+async fn first_stop(loops: &mut JoinSet<JoinSet<()>>, stops: &mut mpsc::Receiver<Stop>) -> (Stop, bool) {
+    tokio::select! {
+        stop = next(stops) => (stop, false),
+        // It panicked: rather no gateway than one that does not listen.
+        Some(_) = loops.join_next() => (Stop { delay: Duration::ZERO, grace: LOST }, true),
+    }
+}
+
+/// Goes on accepting for a while; tells the grace that follows.
+async fn delay(stop: Stop, stops: &mut mpsc::Receiver<Stop>) -> Duration {
+    tokio::select! {
+        () = tokio::time::sleep(stop.delay) => stop.grace,
+        sooner = next(stops) => sooner.grace,
+    }
+}
+
+/// What the accept loops leave.
+async fn ended(mut loops: JoinSet<JoinSet<()>>) -> Vec<JoinSet<()>> {
+    let mut connections = Vec::new();
+    while let Some(ended) = loops.join_next().await {
+        connections.extend(ended.ok());
+    }
+    connections
 }
 
 /// Waits for the connections that still work.

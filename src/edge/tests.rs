@@ -122,8 +122,12 @@ impl ProxyHttp for Relay {
         Ok(())
     }
 
-    async fn upstream_peer(&self, _: &mut Session, _: &mut Ctx) -> Result<Box<HttpPeer>> {
-        Ok(Box::new(HttpPeer::new(self.upstream, false, String::new())))
+    async fn upstream_peer(&self, session: &mut Session, _: &mut Ctx) -> Result<Box<HttpPeer>> {
+        let address = match session.req_header().uri.path() {
+            "/unreachable" => "127.0.0.1:1".parse().unwrap(),
+            _ => self.upstream,
+        };
+        Ok(Box::new(HttpPeer::new(address, false, String::new())))
     }
 
     async fn upstream_request_filter(&self, _: &mut Session, request: &mut RequestHeader, _: &mut Ctx) -> Result<()> {
@@ -328,6 +332,23 @@ async fn a_filter_knows_the_client() {
     let house = House::start().await;
     let mut client = house.say("GET /facts HTTP/1.1\r\nHost: a\r\n\r\n").await;
     assert!(answer(&mut client).await.ends_with("127.0.0.1 true None"));
+}
+
+#[tokio::test]
+async fn a_client_that_uploads_to_a_dead_upstream_reads_the_502() {
+    let house = House::start().await;
+    let mut client = house.say("POST /unreachable HTTP/1.1\r\nHost: a\r\nContent-Length: 400000\r\n\r\n").await;
+    let sent = client.write_all(&vec![b'a'; 400_000]).await;
+    let told = rest(&mut client).await;
+    assert!(sent.is_ok());
+    assert!(told.starts_with("HTTP/1.1 502 "), "{told}");
+}
+
+#[tokio::test]
+async fn an_http10_client_without_keep_alive_sees_the_end() {
+    let house = House::start().await;
+    let told = house.ask(GET.replace("1.1", "1.0")).await;
+    assert!(told.contains(" 200 OK\r\n") && told.contains("GET /echo "), "{told}");
 }
 
 #[tokio::test]

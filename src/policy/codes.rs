@@ -1,62 +1,54 @@
-//! The codes of policy diagnostics, each with what it stands for. A code never changes its meaning.
+//! The codes of the policy compiler. A code never changes its meaning.
 
-/// Defines the constants and the list of them.
-macro_rules! codes {
-    ($(#[doc = $says:literal] $name:ident = $code:literal;)+) => {
-        $(#[doc = $says] pub(crate) const $name: &str = $code;)+
+/// Each code of this module, and what it says. Listed in `docs/diagnostics.md`.
+pub const CODES: [(&str, &str); 24] = [
+    (API_VERSION, "a file is empty, or its `apiVersion` is none that is known"),
+    (NO_ROUTE, "no file defines a route"),
+    (DUPLICATE, "two things that must differ have one id"),
+    (ID, "an id has characters that an id cannot have"),
+    (PATTERN, "a path is not a pattern"),
+    (HOST, "a host is not a host pattern, or stands in a list twice"),
+    (METHOD, "a method never passes, or the route does not take it"),
+    (OVERLAP, "two routes take the same requests"),
+    (UPSTREAM, "a route names an upstream that the settings do not have, or none where there are several"),
+    (PROVIDER, "a route names a provider that the settings do not have"),
+    (OWNER_OF_SEVERAL, "a rule compares an owner on a route that accepts tokens of several providers"),
+    (ROUTE_SHAPE, "a route has neither `rules` nor `resource` with `actions`, or half of the latter"),
+    (RULE_SHAPE, "a rule does not say whom it allows, or allows beside a resource"),
+    (CAPTURE, "a rule or a resource names a capture that the path does not have"),
+    (SOURCE, "an owner or an attribute has no source, or several, or one that cannot be read"),
+    (HEADER, "a header may not be read or changed by a policy"),
+    (WORD, "a value is none of the words that the key can hold"),
+    (PREFIX, "a prefix is not the beginning of the route's path"),
+    (CONDITION, "a condition does not compile"),
+    (UNIT, "a time or a size is none"),
+    (NO_POLICY, "a route names a resource that no policy is about"),
+    (UNSUPPORTED, "a part of the Cerbos language is not decided with by this version"),
+    (CERBOS, "Cerbos would refuse the policy too"),
+    (CLAIMED_OWNER, "warning: an owner is what the client merely claims, on a method that writes"),
+];
 
-        /// Each code of this room, and what it says. Listed in `docs/diagnostics.md`.
-        pub const CODES: &[(&str, &str)] = &[$(($code, $says)),+];
-    };
-}
-
-codes! {
-    /// The file is empty, or its `apiVersion` is none that is known.
-    API_VERSION = "P001";
-    /// There is no route at all.
-    NO_ROUTE = "P002";
-    /// Two things that must differ have one id.
-    DUPLICATE = "P003";
-    /// An id holds a character that ids do not have.
-    ID = "P004";
-    /// The path is not a pattern.
-    PATTERN = "P005";
-    /// A host is not a host pattern.
-    HOST = "P006";
-    /// A method is unknown here, or the route does not take it.
-    METHOD = "P007";
-    /// Two routes take the same requests.
-    OVERLAP = "P008";
-    /// A route names an upstream that the settings do not have, or none where there are several.
-    UPSTREAM = "P009";
-    /// A route names a provider that the settings do not have.
-    PROVIDER = "P010";
-    /// An owner rule on a route that accepts tokens of several providers.
-    OWNER_OF_SEVERAL = "P011";
-    /// A route says neither or both of `rules` and `resource`, or one half of the latter.
-    ROUTE_SHAPE = "P012";
-    /// A rule that would allow everybody, or allows where rules may only deny.
-    RULE_SHAPE = "P013";
-    /// A rule or resource names a capture that the path does not have.
-    CAPTURE = "P014";
-    /// An attribute has no source, or several, or one that cannot be read.
-    SOURCE = "P015";
-    /// A header that policies may not read or change.
-    HEADER = "P016";
-    /// A word that is none of the listed ones.
-    WORD = "P017";
-    /// A prefix that the path of the route does not start with.
-    PREFIX = "P018";
-    /// A condition does not compile.
-    CONDITION = "P019";
-    /// A time or a size that is none.
-    UNIT = "P020";
-    /// A route names a resource that no policy is about.
-    NO_POLICY = "P021";
-    /// A part of the Cerbos language that this version does not decide with.
-    UNSUPPORTED = "P022";
-    /// A Cerbos policy that Cerbos would refuse too.
-    CERBOS = "P023";
-    /// Warning: an owner that a client merely claims, on a writing method.
-    CLAIMED_OWNER = "P101";
-}
+pub(crate) const API_VERSION: &str = "P001";
+pub(crate) const NO_ROUTE: &str = "P002";
+pub(crate) const DUPLICATE: &str = "P003";
+pub(crate) const ID: &str = "P004";
+pub(crate) const PATTERN: &str = "P005";
+pub(crate) const HOST: &str = "P006";
+pub(crate) const METHOD: &str = "P007";
+pub(crate) const OVERLAP: &str = "P008";
+pub(crate) const UPSTREAM: &str = "P009";
+pub(crate) const PROVIDER: &str = "P010";
+pub(crate) const OWNER_OF_SEVERAL: &str = "P011";
+pub(crate) const ROUTE_SHAPE: &str = "P012";
+pub(crate) const RULE_SHAPE: &str = "P013";
+pub(crate) const CAPTURE: &str = "P014";
+pub(crate) const SOURCE: &str = "P015";
+pub(crate) const HEADER: &str = "P016";
+pub(crate) const WORD: &str = "P017";
+pub(crate) const PREFIX: &str = "P018";
+pub(crate) const CONDITION: &str = "P019";
+pub(crate) const UNIT: &str = "P020";
+pub(crate) const NO_POLICY: &str = "P021";
+pub(crate) const UNSUPPORTED: &str = "P022";
+pub(crate) const CERBOS: &str = "P023";
+pub(crate) const CLAIMED_OWNER: &str = "P101";

@@ -78,10 +78,6 @@ pub(super) fn compile(files: &[SourceFile], world: &World<'_>) -> (Option<Policy
 
 fn read<'a>(source: &'a Source<'a>, node: &'a Node, world: &World<'_>) -> Content<'a> {
     let top = Cursor::top(source, node);
-    if *node == Node::Null {
-        top.error_with_help(codes::API_VERSION, "the file is empty", "remove it, or give it an `apiVersion`");
-        return Content::Nothing;
-    }
     let Some(mut map) = top.map() else { return Content::Nothing };
     let version = map.take("apiVersion").or_else(|| map.take("api_version"));
     match version.as_ref().and_then(|version| version.node().as_text()) {

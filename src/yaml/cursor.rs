@@ -27,6 +27,10 @@ impl<'a> Source<'a> {
 
     /// Notes a finding about the value at `pointer`, whose place it is given.
     pub fn note(&self, pointer: &Pointer, finding: Diagnostic) {
+        // A place costs a reading of the text, which is not worth it for a finding that is dropped.
+        if !self.report.borrow().has_room(finding.severity) {
+            return;
+        }
         let position = pointer.locate(self.text);
         self.report.borrow_mut().push(Diagnostic {
             file: self.file.to_owned(),

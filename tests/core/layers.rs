@@ -25,7 +25,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("reload", &["config", "diagnostic", "gate", "policy", "telemetry", "time", "token", "yaml"]),
     ("admission", &["gate", "identity", "policy", "proxy", "reload", "request", "time", "token"]),
     ("proxy", &["admission", "config", "edge", "gate", "identity", "json", "policy", "reload", "request", "telemetry"]),
-    ("admin", &["diagnostic", "edge", "telemetry", "time"]),
+    ("admin", &["diagnostic", "edge", "reload", "telemetry", "time"]),
     ("dev", &["time", "token"]),
     (
         "server",
@@ -138,14 +138,15 @@ fn each_foreign_crate_has_its_owners() {
 #[test]
 fn nothing_in_the_core_reads_clock_file_environment_or_network() {
     let edge = ["edge", "admission", "proxy", "reload", "telemetry", "admin", "server", "dev", "cli", "main"];
-    // The one reader of files.
-    let reader = "gate/source.rs";
+    // The one reader of files; and the parser of conditions, which needs a larger stack than its caller may have.
+    let exceptions = [("gate/source.rs", "fs::"), ("policy/condition/parse.rs", "std::thread")];
     let forbidden =
-        ["std::fs", "fs::", "std::env", "SystemTime", "Instant::now", "std::net::Tcp", "std::thread", "tokio"];
+        ["fs::", "std::env", "SystemTime", "Instant::now", "std::net::Tcp", "std::thread", "tokio"];
     let mut faults = BTreeSet::new();
     for (module, path, code) in modules() {
         for name in forbidden {
-            if !edge.contains(&module.as_str()) && path != reader && code.contains(name) {
+            let is_known = exceptions.contains(&(path.as_str(), name));
+            if !edge.contains(&module.as_str()) && !is_known && code.contains(name) {
                 faults.insert(format!("{path} names {name}"));
             }
         }

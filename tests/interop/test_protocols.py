@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -38,8 +39,10 @@ def nginx(tmp_path_factory):
     fields = ["request_uri", "http_host", "http_authorization", "http_x_auth_request_user", "http_x_auth_request_groups",
               "http_x_forwarded_for", "http_x_request_id", "http_cookie"]
     log = ",".join(f'"{field}":"${field}"' for field in fields)
+    # A worker of another user could not read the folder.
+    user = "user root;" if os.getuid() == 0 else ""
     (folder / "nginx.conf").write_text(f"""
-        daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/error.log;
+        {user} daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/error.log;
         events {{ worker_connections 1024; }}
         http {{
             log_format seen escape=json '{{{log}}}';
@@ -89,7 +92,6 @@ def sockets():
     loop.run_until_complete(start())
     threading.Thread(target=loop.run_forever, daemon=True).start()
     yield ports, handshakes
-    loop.call_soon_threadsafe(loop.stop)
 
 
 @pytest.fixture(scope="module")

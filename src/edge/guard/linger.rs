@@ -3,11 +3,14 @@
 //! A socket that is closed with unread bytes sends a reset, which discards what the client has not read yet. So the write side ends
 //! first, and what still comes is read away for a while.
 
-use std::time::Duration;
+use std::{io::Cursor, time::Duration};
 
+use pingora::protocols::Stream;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
+    runtime::Handle,
+    time::timeout,
 };
 
 use super::Guard;
@@ -19,22 +22,36 @@ const LINGER_BYTES: u64 = 512 * 1024;
 const LINGER: Duration = Duration::from_secs(1);
 
 impl Guard {
-    /// Writes a last answer and closes the connection.
+    /// Writes a last answer and ends the write side; the guard is to be dropped then.
     pub(in crate::edge) async fn refuse(&mut self, answer: &[u8]) {
         self.conn.begin_exchange();
-        // A client that does not take it has gone: nothing is left to do.
         let told = async {
             self.write_all(answer).await?;
             AsyncWriteExt::shutdown(self).await
         };
-        if told.await.is_ok() {
-            self.linger().await;
-        }
+        // A client that does not take it has gone: nothing is left to do.
+        let _ = told.await;
     }
+}
 
-    /// Reads away what the client still sends, within limits.
-    pub(super) async fn linger(&mut self) {
-        linger(&mut self.io).await;
+impl Drop for Guard {
+    /// However an exchange ended, also where pingora drops its stream after an error: the client must be able to read the answer.
+    fn drop(&mut self) {
+        // SECURITY: `a_client_that_uploads_to_a_dead_upstream_reads_the_502` and `a_refused_client_may_finish_sending`.
+        if !self.is_unread() {
+            return;
+        }
+        let Ok(runtime) = Handle::try_current() else { return };
+        let nothing: Stream = Box::new(Cursor::new(Vec::new()));
+        let mut io = std::mem::replace(&mut self.io, nothing);
+        let conn = self.conn.clone();
+        runtime.spawn(async move {
+            // Either way the connection is closed next.
+            let _ = timeout(LINGER, io.shutdown()).await;
+            linger(&mut io).await;
+            // Until then it counts as open.
+            drop(conn);
+        });
     }
 }
 
@@ -44,7 +61,7 @@ pub(in crate::edge) async fn turn_away(mut tcp: TcpStream, answer: &[u8]) {
         tcp.write_all(answer).await?;
         tcp.shutdown().await
     };
-    if matches!(tokio::time::timeout(LINGER, told).await, Ok(Ok(()))) {
+    if matches!(timeout(LINGER, told).await, Ok(Ok(()))) {
         linger(&mut tcp).await;
     }
 }
@@ -52,5 +69,5 @@ pub(in crate::edge) async fn turn_away(mut tcp: TcpStream, answer: &[u8]) {
 async fn linger(io: &mut (impl AsyncRead + Unpin)) {
     let (mut rest, mut away) = (io.take(LINGER_BYTES), tokio::io::sink());
     // Over is over: the connection is closed next.
-    let _ = tokio::time::timeout(LINGER, tokio::io::copy(&mut rest, &mut away)).await;
+    let _ = timeout(LINGER, tokio::io::copy(&mut rest, &mut away)).await;
 }

@@ -135,5 +135,5 @@ async fn a_stop_lets_open_streams_finish() {
     }
     house.upstream.open_gate();
     assert!(body(answer.await.unwrap().into_body()).await.unwrap().contains("GET /gate "));
-    assert_eq!(house.running.await.unwrap(), DrainOutcome { cut: 0 });
+    assert_eq!(house.running.await.unwrap(), DrainOutcome { cut: 0, lost_listener: false });
 }

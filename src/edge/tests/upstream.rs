@@ -87,9 +87,8 @@ async fn read_request(stream: &mut TcpStream) -> Option<String> {
 }
 
 async fn echo(stream: &mut TcpStream, request: &str) -> std::io::Result<()> {
-    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", request.len());
-    stream.write_all(head.as_bytes()).await?;
-    stream.write_all(request.as_bytes()).await
+    let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{request}", request.len());
+    stream.write_all(answer.as_bytes()).await
 }
 
 /// More than all socket buffers hold.

@@ -33,13 +33,11 @@ fn p001_a_file_without_a_known_api_version_is_an_error_and_an_empty_one_too() {
             ("good.yaml", &good),
         ],
         &expect![[r#"
-            error[P001]: the file is empty
-              --> empty.yaml
-              help: remove it, or give it an `apiVersion`
+            error[Y002]: the file is empty
+              --> empty.yaml:1:1
 
-            error[P001]: the file is empty
-              --> comment.yaml
-              help: remove it, or give it an `apiVersion`
+            error[Y002]: the file is empty
+              --> comment.yaml:2:1
 
             error[P001]: the file has no `apiVersion` that is known here
               --> other.yaml:1:13  (apiVersion)
@@ -623,10 +621,32 @@ fn p101_an_owner_that_the_client_merely_claims_on_a_writing_method_is_a_warning(
 }
 
 #[test]
+fn every_code_has_a_golden_and_is_listed_once() {
+    let goldens = concat!(include_str!("tests.rs"), include_str!("../cerbos/tests.rs"));
+    let mut listed: Vec<_> = codes::CODES.iter().map(|(code, _)| *code).collect();
+    for code in &listed {
+        assert!(goldens.contains(&format!("[{code}]: ")), "{code} has no golden");
+    }
+    listed.sort_unstable();
+    listed.dedup();
+    assert_eq!(listed.len(), codes::CODES.len());
+}
+
+#[test]
 fn warnings_do_not_stop_the_files_from_being_used() {
     let (set, found) =
         compile(&[file("r.yaml", &routes_file("- { id: a, path: /a, rules: [ { id: x, owner: { query: o } } ] }"))]);
     assert!(set.is_some() && !found.is_empty() && !found.has_errors());
+}
+
+#[test]
+fn a_flood_of_warnings_hides_no_error() {
+    let warned = "    - { id: ID, owner: { query: o } }\n";
+    let rules: String = (0..250).map(|number| warned.replace("ID", &format!("r{number}"))).collect();
+    let broken = "    - { id: no, effect: deny, roles: [] }\n";
+    let (set, found) =
+        compile(&[file("r.yaml", &routes_file(&format!("- id: a\n  path: /a\n  rules:\n{rules}{broken}")))]);
+    assert!(set.is_none() && found.has_errors(), "the deny rule would be missing");
 }
 
 #[test]
@@ -667,8 +687,22 @@ fn a_key_of_a_route_may_be_left_out() {
     assert!(route.strip_prefix.is_none() && route.providers.is_none() && route.body_bytes.is_none());
 }
 
+/// How many rules each route of these files has, by the text alone.
+fn written(files: &[SourceFile]) -> Vec<usize> {
+    let mut counts = Vec::new();
+    for file in files {
+        let node = yaml::parse(&file.name, &file.text).unwrap();
+        let Some(Node::List(routes)) = node.get("routes") else { continue };
+        counts.extend(routes.iter().map(|route| match route.get("rules") {
+            Some(Node::List(rules)) => rules.len(),
+            _ => 0,
+        }));
+    }
+    counts
+}
+
 proptest::proptest! {
-    #![proptest_config(proptest::prelude::ProptestConfig { cases: 48, failure_persistence: None, ..Default::default() })]
+    #![proptest_config(proptest::prelude::ProptestConfig { cases: 256, failure_persistence: None, ..Default::default() })]
 
     #[test]
     fn no_file_makes_the_compiler_panic_and_a_report_with_errors_gives_no_policies(
@@ -685,5 +719,9 @@ proptest::proptest! {
         *broken = letters[..start].iter().collect::<String>() + &text + &letters[end..].iter().collect::<String>();
         let (set, report) = compile(&files);
         proptest::prop_assert_eq!(set.is_none(), report.has_errors());
+        if let Some(set) = set {
+            let held: Vec<_> = set.routes().iter().map(|route| route.rules.rows.len()).collect();
+            proptest::prop_assert_eq!(held, written(&files), "a route or a rule was dropped without a word");
+        }
     }
 }
