@@ -96,3 +96,6 @@ fn denied(principal: &Principal, route: &Route, reason: DenyReason) -> Denial {
         (Principal::User(_) | Principal::Machine(_), OnDeny::NotFound) => Denial::Concealed(reason),
     }
 }
+
+#[cfg(test)]
+pub(crate) mod testing;

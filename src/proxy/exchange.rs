@@ -367,3 +367,29 @@ impl Drop for Exchange {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        config::AuditDestination,
+        gate::testing::{PUBLIC, generation},
+        proxy::Upstreams,
+        telemetry::{AuditSink, Metrics},
+    };
+
+    #[test]
+    fn an_exchange_that_was_not_admitted_has_no_peer() {
+        let generation = generation("upstreams: [ { id: app, endpoints: ['http://127.0.0.1:9'] } ]", PUBLIC);
+        let upstreams = Arc::new(Upstreams::build(generation.settings(), None));
+        let metrics = Arc::new(Metrics::new().unwrap());
+        let audit = AuditSink::open(&AuditDestination::Off, Arc::clone(&metrics)).unwrap();
+        let telemetry = Arc::new(Telemetry { metrics, audit });
+        let mut exchange = Exchange::new(telemetry, Arc::new(Serving { generation, upstreams }));
+        assert!(exchange.next_peer().is_err());
+        exchange.settle(Denial::NoRoute);
+        assert!(exchange.next_peer().is_err());
+        assert!(exchange.count_body(1, false).is_err());
+        exchange.finished(Some(404));
+    }
+}
