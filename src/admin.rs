@@ -149,10 +149,7 @@ impl Refusals for Admin {
 #[async_trait]
 impl ServeHttp for Admin {
     async fn response(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
-        if !session.is_body_empty() {
-            // Nobody reads the body, so nothing after it on this connection could be told from it.
-            session.set_keepalive(None);
-        }
+        // A body stays unread; pingora then closes the connection: `a_body_is_not_read_as_a_second_request`.
         let request = session.req_header();
         let target = request.raw_path();
         let path = target.split(|&byte| byte == b'?').next().unwrap_or_default();

@@ -45,8 +45,8 @@ fn body(answer: &Response<Vec<u8>>) -> String {
     String::from_utf8(answer.body().clone()).unwrap()
 }
 
-/// What stands on the wire when these bytes are sent to a real listener and the sending half is closed.
-async fn exchange(admin: Arc<Admin>, request: &str) -> String {
+/// Serves one connection on a real listener.
+async fn serve(admin: Arc<Admin>) -> (std::net::SocketAddr, tokio::task::JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let served = tokio::spawn(async move {
@@ -58,6 +58,12 @@ async fn exchange(admin: Arc<Admin>, request: &str) -> String {
             stream = admin.process_new_http(session, &shutdown).await.map(|reused| reused.consume().0);
         }
     });
+    (address, served)
+}
+
+/// What stands on the wire when these bytes are sent and the sending half is closed.
+async fn exchange(admin: Arc<Admin>, request: &str) -> String {
+    let (address, served) = serve(admin).await;
     let mut client = TcpStream::connect(address).await.unwrap();
     client.write_all(request.as_bytes()).await.unwrap();
     client.shutdown().await.unwrap();
@@ -229,4 +235,16 @@ async fn a_body_is_not_read_as_a_second_request() {
 async fn an_absolute_target_is_no_page() {
     let answer = exchange(admin(ready()), "GET http://a/metrics HTTP/1.1\r\nHost: a\r\n\r\n").await;
     assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
+}
+
+#[tokio::test]
+async fn the_health_check_is_told_what_readiness_says() {
+    let (starting, _) = health();
+    for (health, expected) in [(ready(), true), (starting, false)] {
+        let (address, served) = serve(admin(health)).await;
+        let timeout = std::time::Duration::from_secs(20);
+        let is_ready = tokio::task::spawn_blocking(move || healthcheck(address, timeout)).await.unwrap();
+        assert_eq!(is_ready, expected);
+        served.await.unwrap();
+    }
 }

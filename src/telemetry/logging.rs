@@ -90,11 +90,23 @@ impl From<Verbosity> for LevelFilter {
 #[error("logging was started before")]
 pub struct LoggingError;
 
-/// Starts the log of this process, on standard error. Once.
+/// Starts the log of this process, on standard error. Once. From then on a panic is an event of the log too.
 pub fn start(verbosity: Verbosity) -> Result<(), LoggingError> {
     // Only libraries use the `log` crate, and none of them is heard above `info`.
     LogTracer::builder().with_max_level(log::LevelFilter::Info).init().map_err(|_| LoggingError)?;
-    tracing::subscriber::set_global_default(subscriber(verbosity, io::stderr())).map_err(|_| LoggingError)
+    tracing::subscriber::set_global_default(subscriber(verbosity, io::stderr())).map_err(|_| LoggingError)?;
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string);
+        tell_panic(panic.payload(), place.as_deref());
+    }));
+    Ok(())
+}
+
+/// The message may quote what the panicking code worked on, so it goes through the log's nets like everything else.
+fn tell_panic(payload: &dyn std::any::Any, place: Option<&str>) {
+    let text = payload.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    tracing::error!(place, text, "a task panicked");
 }
 
 /// The same log over another writer.

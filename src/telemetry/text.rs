@@ -11,8 +11,8 @@ pub(crate) const REDACTED: &str = "[redacted]";
 /// Stands where a value was cut off.
 pub(crate) const CUT: &str = "…";
 
-/// The value without anything that looks like a token: a run that starts with `eyJ` (a JSON object in base64url), two such runs with a
-/// dot between them in any spelling of JSON, or whatever follows `Bearer `.
+/// The value without anything that looks like a token: a word that starts with `eyJ` (a JSON object in base64url), two base64url objects
+/// with a dot between them wherever they stand, or whatever follows `Bearer `.
 pub(crate) fn redact(value: &str) -> Cow<'_, str> {
     let mut clean: Option<String> = None;
     let mut rest = value;
@@ -70,37 +70,40 @@ fn civil(days: u64) -> (u64, u64, u64) {
     (era * 400 + year_of_era + u64::from(month <= 2), month, day)
 }
 
-/// Where the first secret of `value` starts and ends, in bytes. Both ends lie beside ASCII, or at the end of the value.
+/// Where the first secret of `value` starts and ends, in bytes. Both ends lie beside ASCII, or at the end of the value. Looks at each
+/// byte a bounded number of times.
 fn next_secret(value: &str) -> Option<(usize, usize)> {
     let bytes = value.as_bytes();
+    let mut run_end = 0;
     memchr::memchr3_iter(b'e', b'b', b'B', bytes).find_map(|at| {
         let (before, rest) = bytes.split_at_checked(at)?;
-        let length = secret_at(before.last().copied(), rest)?;
-        Some((at, at + length))
+        if at >= run_end {
+            run_end = at + run(rest, is_base64url);
+        }
+        let mid_word = before.last().is_some_and(u8::is_ascii_alphanumeric);
+        let is_token = rest.starts_with(b"eyJ") && !mid_word || is_object(rest) && is_payload(bytes.get(run_end..)?);
+        let length =
+            if is_token { Some(run(rest, |b| is_base64url(b) || matches!(b, b'.' | b'='))) } else { bearer(rest) };
+        length.map(|length| (at, at + length))
     })
 }
 
-/// How long the secret is that starts `bytes`, if one does. Looks at each byte of a value a bounded number of times.
-fn secret_at(before: Option<u8>, bytes: &[u8]) -> Option<usize> {
-    let token = |bytes| run(bytes, |b| is_base64url(b) || matches!(b, b'.' | b'='));
-    if bytes.starts_with(b"eyJ") {
-        return Some(token(bytes));
-    }
-    if bytes.get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"bearer ")) {
-        let ends = |b: u8| b.is_ascii_whitespace() || matches!(b, b'"' | b'\'' | b'\\' | b',' | b'`');
-        let value = run(bytes.get(7..)?, |b| !ends(b));
-        return (value >= 16).then_some(value + 7);
-    }
-    if before.is_some_and(is_base64url) || !is_object(bytes) {
-        return None;
-    }
-    let payload = bytes.get(run(bytes, is_base64url)..)?.strip_prefix(b".")?;
-    is_object(payload).then(|| token(bytes))
+/// How long the credential is that starts `bytes`, its scheme included, if one does.
+fn bearer(bytes: &[u8]) -> Option<usize> {
+    let (_, value) = bytes.split_at_checked(7).filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"bearer "))?;
+    let ends = |b: u8| b.is_ascii_whitespace() || matches!(b, b'"' | b'\'' | b'\\' | b',' | b'`');
+    let length = run(value, |b| !ends(b));
+    (length >= 16).then_some(length + 7)
 }
 
-/// Is this base64url of something that starts with `{`?
+/// Does the second part of a token start here, with its dot?
+fn is_payload(bytes: &[u8]) -> bool {
+    bytes.strip_prefix(b".").is_some_and(is_object)
+}
+
+/// Is this base64url of something that starts with `{`, in whatever spelling of JSON?
 fn is_object(bytes: &[u8]) -> bool {
-    matches!(bytes, [b'e', b'w'..=b'z' | b'0'..=b'9' | b'-' | b'_', ..]) && run(bytes, is_base64url) >= 8
+    matches!(bytes, [b'e', b'w'..=b'z' | b'0'..=b'9' | b'-' | b'_', rest @ ..] if run(rest.get(..6).unwrap_or_default(), is_base64url) == 6)
 }
 
 fn is_base64url(byte: u8) -> bool {
@@ -135,7 +138,10 @@ mod tests {
             ("eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ1In0.c2ln", "[redacted]"),
             ("/reset/eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ1In0.c2ln/done", "/reset/[redacted]/done"),
             ("a=eyJhbGci b=eyJhbGci.eyJ.x", "a=[redacted] b=[redacted]"),
-            ("keyJump", "k[redacted]"),
+            ("/api/surveyJobs/7", "/api/surveyJobs/7"),
+            ("token_eyJhbGciOiJSUzI1NiJ9", "token_[redacted]"),
+            ("xeyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ1In0.c2ln", "x[redacted]"),
+            ("xewogICJhbGciOiAiUlMyNTYiCn0.eyAic3ViIjoidSJ9.c2ln", "x[redacted]"),
             ("ewogICJhbGciOiAiUlMyNTYiCn0.eyAic3ViIjoidSJ9.c2ln!", "[redacted]!"),
             ("Authorization: Bearer abcdefghijklmnop0123, x", "Authorization: [redacted], x"),
             ("\"authorization\": \"bearer abcdefghijklmnop0123\"", "\"authorization\": \"[redacted]\""),
@@ -152,7 +158,7 @@ mod tests {
     #[test]
     fn a_value_made_to_be_looked_at_again_and_again_costs_little() {
         let started = std::time::Instant::now();
-        for unit in ["ew", "ew.", "bearer ", "eewwwwwwww.", "e"] {
+        for unit in ["ew", "ew.", "bearer ", "bearer\t", "eewwwwwwww.", "e", "xeyJ", "Bearer"] {
             let value = unit.repeat(1 << 17);
             assert!(redact(&value).len() <= value.len() + REDACTED.len());
         }

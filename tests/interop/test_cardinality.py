@@ -7,10 +7,17 @@ from policies import ONE_ROUTE
 from support import FULL
 
 PATHS = 1_000_000 if FULL else 50_000
+# The gateway ends a connection after 10,000 requests.
+PER_CONNECTION = 5_000
 
 
 def scan(port, count, seed):
     random.seed(seed)
+    for _ in range(0, count, PER_CONNECTION):
+        scan_on_one_connection(port, min(count, PER_CONNECTION))
+
+
+def scan_on_one_connection(port, count):
     with socket.create_connection(("127.0.0.1", port), 10) as connection:
         stream = connection.makefile("rb")
         for number in range(count):

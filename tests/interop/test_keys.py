@@ -25,8 +25,7 @@ def settings(url, recorder, **keys):
         "identity": {
             "providers": [{"id": "main", "cognito": {
                 "user_pool_id": POOL, "client_ids": [CLIENT], "jwks": {"url": url}}}],
-            "keys": keys,
-        },
+        } | ({"keys": keys} if keys else {}),
         "upstreams": [{"id": "things", "endpoints": [f"http://127.0.0.1:{recorder.port}"]}],
     }
 

@@ -188,7 +188,7 @@ fn a_flood_is_cut_off_and_told_afterwards() {
     assert_eq!([rate.admit(8), rate.admit(8), rate.admit(8)], [Some(2), Some(0), None]);
 
     let text = logged(Verbosity::Info, || {
-        for _ in 0..100_000 {
+        for _ in 0..20_000 {
             through_log("pingora_core::services", log::Level::Error, "Downstream handshake error");
         }
         tracing::info!(target: "cogward", "still heard");
@@ -196,4 +196,20 @@ fn a_flood_is_cut_off_and_told_afterwards() {
     let most = FOREIGN_RATE as usize * 60;
     assert!(text.lines().count() <= most, "{}", text.lines().count());
     assert!(text.contains("still heard"), "our own lines have their own room");
+}
+
+#[test]
+fn a_panic_is_one_line_without_a_token() {
+    let text = logged(Verbosity::Error, || {
+        tell_panic(&format!("index out of\nbounds in {TOKEN}"), Some("src/a.rs:1:2"));
+        tell_panic(&"static", None);
+        tell_panic(&7_u8, None);
+    });
+    let lines = lines(&text);
+    assert_eq!(lines.len(), 3, "{text}");
+    assert_eq!(lines[0]["message"], "a task panicked");
+    let fields = serde_json::json!({ "place": "src/a.rs:1:2", "text": "index out of\nbounds in [redacted]" });
+    assert_eq!(lines[0]["fields"], fields);
+    assert_eq!(lines[1]["fields"]["text"], "static");
+    assert_eq!(lines[2].get("fields"), None);
 }

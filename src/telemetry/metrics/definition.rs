@@ -57,6 +57,8 @@ const ROUTE: Label = Label(
 );
 const PROVIDER: Label =
     Label("provider", "a provider's id; `none` where the issuer is unknown; `removed` as for routes");
+const CONFIGURED_PROVIDER: Label = Label("provider", "a provider's id");
+const FETCHING_PROVIDER: Label = Label("provider", "a provider's id; `removed` as for routes");
 const UPSTREAM: Label = Label("upstream", "an upstream's id; `removed` as for routes");
 
 const fn counter(name: &'static str, labels: &'static [Label], help: &'static str) -> Definition {
@@ -120,13 +122,14 @@ pub(super) const TOKEN_CACHE: Definition = counter(
 );
 pub(super) const JWKS_FETCHES: Definition = counter(
     "cogward_jwks_fetches_total",
-    &[PROVIDER, Label("result", "`success`, `timeout`, `unreachable`, `status`, `invalid`")],
+    &[FETCHING_PROVIDER, Label("result", "`success`, `timeout`, `unreachable`, `status`, `invalid`")],
     "Fetches of a provider's keys.",
 );
-pub(super) const JWKS_KEYS: Definition = gauge("cogward_jwks_keys", &[PROVIDER], "Usable keys that are held.");
+pub(super) const JWKS_KEYS: Definition =
+    gauge("cogward_jwks_keys", &[CONFIGURED_PROVIDER], "Usable keys that are held.");
 pub(super) const JWKS_LAST_SUCCESS: Definition = gauge(
     "cogward_jwks_last_success_timestamp_seconds",
-    &[PROVIDER],
+    &[CONFIGURED_PROVIDER],
     "When a provider's keys were last fetched, in seconds since the epoch; 0 before the first time.",
 );
 pub(super) const RELOADS: Definition = counter(
