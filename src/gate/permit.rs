@@ -141,7 +141,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        gate::testing::{PUBLIC, generation},
+        gate::testing::{PUBLIC, generation, permit},
         policy::testing::{machine, user, user_with},
     };
 
@@ -169,6 +169,13 @@ mod tests {
         assert!(!none.iter().any(|field| field.starts_with("x-auth-request-groups")), "{none:?}");
         assert!(told(&machine()).unwrap().contains(&"x-kind: machine".to_owned()));
         assert_eq!(told(&Principal::Anonymous), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn a_permit_for_nobody_carries_no_identity() {
+        let generation = generation("upstreams: [ { id: app, endpoints: ['http://127.0.0.1:9000'] } ]", PUBLIC);
+        let permit = permit(&generation).unwrap();
+        assert_eq!((permit.rule().as_str(), permit.identity()), ("public/everyone", &[][..]));
     }
 
     #[test]

@@ -70,7 +70,7 @@ fn literals() -> BTreeMap<String, usize> {
         for literal in code.split('"') {
             let is_code = literal.len() == 4
                 && literal.starts_with(|c: char| c.is_ascii_uppercase())
-                && literal[1..].bytes().all(|byte| byte.is_ascii_digit());
+                && literal.bytes().skip(1).all(|byte| byte.is_ascii_digit());
             if is_code {
                 *found.entry(literal.to_owned()).or_default() += 1;
             }

@@ -108,7 +108,7 @@ fn imports(code: &str) -> BTreeSet<String> {
                 '}' => depth -= 1,
                 ',' if depth == 0 => start = true,
                 c if start && !c.is_whitespace() => {
-                    found.insert(word(&list[at..]));
+                    found.insert(word(list.get(at..).unwrap_or_default()));
                     start = false;
                 }
                 _ => {}
@@ -125,7 +125,10 @@ fn each_foreign_crate_has_its_owners() {
     for (module, _, code) in modules() {
         for (name, owners) in OWNERS {
             let is_named = code.match_indices(name).any(|(at, _)| {
-                !code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == '"' || c == '`')
+                !code
+                    .get(..at)
+                    .unwrap_or_default()
+                    .ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == '"' || c == '`')
             });
             if is_named && !owners.contains(&module.as_str()) && module != "main" {
                 faults.insert(format!("{module} names {name}"));
