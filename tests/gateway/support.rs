@@ -27,7 +27,7 @@ use tempfile::TempDir;
 
 pub(crate) use client::{Answer, Client};
 pub(crate) use h2::{H2, H2Answer, H2Request};
-pub(crate) use upstream::{Upstream, ok, read_request, Recorded};
+pub(crate) use upstream::{Recorded, Upstream, ok};
 
 /// The longest that anything may take before a test fails.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);

@@ -16,6 +16,8 @@ pub(crate) struct Answer {
     /// Names in lower case, in the order of the wire.
     pub(crate) fields: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
+    /// HTTP/2: the frame with the head was the last one.
+    pub(crate) is_head_only: bool,
 }
 
 impl Answer {
@@ -101,7 +103,7 @@ impl Client {
         loop {
             let line = self.line();
             if line.is_empty() {
-                return Answer { status, fields, body: Vec::new() };
+                return Answer { status, fields, body: Vec::new(), is_head_only: false };
             }
             let (name, value) = line.split_once(':').unwrap();
             fields.push((name.to_ascii_lowercase(), value.trim().to_owned()));

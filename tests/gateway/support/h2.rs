@@ -106,11 +106,12 @@ async fn exchange(sender: h2::client::SendRequest<Bytes>, request: H2Request) ->
     let fields = answer.headers().iter().map(field).collect();
     let status = answer.status().as_u16();
     let mut stream = answer.into_body();
+    let is_head_only = stream.is_end_stream();
     let mut body = Vec::new();
     while let Some(chunk) = stream.data().await {
         let chunk = chunk?;
         stream.flow_control().release_capacity(chunk.len())?;
         body.extend_from_slice(&chunk);
     }
-    Ok(Answer { status, fields, body })
+    Ok(Answer { status, fields, body, is_head_only })
 }

@@ -14,6 +14,8 @@ use super::{PATIENCE, eventually};
 pub(crate) struct Recorded {
     /// Which connection it came on, from 0.
     pub(crate) connection: usize,
+    /// How many came before it on that connection.
+    pub(crate) place: usize,
     /// Request line and fields, as on the wire, with the empty line.
     pub(crate) head: Vec<u8>,
     /// The body without its framing.
@@ -121,7 +123,10 @@ fn serve(connection: usize, stream: TcpStream, records: &Mutex<Vec<Recorded>>, a
     let _ = stream.set_nodelay(true);
     let Ok(mut writer) = stream.try_clone() else { return };
     let mut reader = BufReader::new(stream);
-    while let Some(request) = read_request(connection, &mut reader, &mut writer) {
+    let mut place = 0;
+    while let Some(request) = read_request(&mut reader, &mut writer) {
+        let request = Recorded { connection, place, ..request };
+        place += 1;
         records.lock().unwrap().push(request.clone());
         if !answer(&request, &mut writer) {
             return;
@@ -130,12 +135,8 @@ fn serve(connection: usize, stream: TcpStream, records: &Mutex<Vec<Recorded>>, a
 }
 
 /// Reads one request; `None` where the connection ends before its end.
-pub(crate) fn read_request(
-    connection: usize,
-    reader: &mut BufReader<TcpStream>,
-    writer: &mut TcpStream,
-) -> Option<Recorded> {
-    let mut request = Recorded { connection, ..Recorded::default() };
+fn read_request(reader: &mut BufReader<TcpStream>, writer: &mut TcpStream) -> Option<Recorded> {
+    let mut request = Recorded::default();
     while !request.head.ends_with(b"\r\n\r\n") {
         (reader.read_until(b'\n', &mut request.head).ok()? > 0).then_some(())?;
     }
