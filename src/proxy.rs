@@ -156,7 +156,7 @@ impl ProxyHttp for Gateway {
         response: &mut ResponseHeader,
         exchange: &mut Exchange,
     ) -> Result<()> {
-        exchange.answered(response.status);
+        exchange.answered(response.status)?;
         if exchange.is_draining() {
             session.set_keepalive(None);
         }

@@ -47,6 +47,24 @@ pub(crate) fn eventually<T>(what: &str, mut probe: impl FnMut() -> Option<T>) ->
     }
 }
 
+/// Holds an upstream until a test lets it go on.
+pub(crate) struct Gate(Mutex<bool>, Condvar);
+
+impl Gate {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self(Mutex::new(false), Condvar::new()))
+    }
+
+    pub(crate) fn wait(&self) {
+        let _open = self.1.wait_while(self.0.lock().unwrap(), |open| !*open).unwrap();
+    }
+
+    pub(crate) fn open(&self) {
+        *self.0.lock().unwrap() = true;
+        self.1.notify_all();
+    }
+}
+
 /// The key that the gateways of this process trust.
 pub(crate) fn key() -> &'static DemoKey {
     static KEY: OnceLock<DemoKey> = OnceLock::new();
