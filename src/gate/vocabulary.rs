@@ -143,7 +143,7 @@ vocabulary! {
         "an identity header would have a second reading: a control character, a comma in a group, an object, or more than 8 KiB in all",
         "rename the group, or leave that claim out of `identity_headers`";
     Denial::UpstreamUnreachable = Denial::UpstreamUnreachable =>
-        "no server of the upstream took the request, or it broke off before it answered",
+        "no server of the upstream took the request, it broke off before it answered, or its answer is no valid HTTP",
         "look at `cogward_upstream_errors_total`; an upstream that closes idle connections early needs a shorter `timeouts.idle`";
     Denial::UpstreamTimeout = Denial::UpstreamTimeout =>
         "the upstream did not connect, read or answer within its `timeouts`",
