@@ -10,6 +10,7 @@ mod headers;
 mod identity;
 mod interpolate;
 mod limits;
+mod outline;
 mod policies;
 mod providers;
 mod proxies;
@@ -32,6 +33,7 @@ use crate::{
 
 pub use bounds::Bounds;
 pub use codes::CODES;
+pub use outline::Outline;
 pub use reference::{KEYS, Key, Shape, render_keys};
 
 /// Everything that the settings file says.

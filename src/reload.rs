@@ -24,7 +24,7 @@ use keys::{KeyChange, KeyEvent, KeyNews, KeyTable};
 use status::now;
 use watch::Watch;
 
-pub use compile::{CODES, Compiled, Parts, PoliciesStep, SettingsStep, Steps, compile};
+pub use compile::{CODES, Compiled, OutlineStep, Parts, PoliciesStep, SettingsStep, Steps, compile};
 pub use keys::{KeyFault, KeyRequests, Refetch};
 pub use status::{KeyStatus, News, Rejected, SharedStatus, Status};
 

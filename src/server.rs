@@ -18,7 +18,7 @@ use tokio::{
 use crate::{
     admin::{Admin, Health, Listening},
     admission::{Admissions, now},
-    config::{KeySource, Limits, Listener, Settings},
+    config::{KeySource, Limits, Listener, Outline, Settings},
     diagnostic::Report,
     edge::{Edge, Stop, signals},
     gate::{Live, source},
@@ -76,21 +76,22 @@ fn environment(name: &str) -> Option<String> {
 
 /// How files become settings and policies: the same way for `serve`, `validate` and every reload.
 fn steps() -> Steps<PolicySet> {
-    Steps { settings: Box::new(|file| Settings::compile(file, &environment)), policies: Box::new(compile_policies) }
+    Steps {
+        settings: Box::new(|file| Settings::compile(file, &environment)),
+        outline: Box::new(|file| Outline::guess(file, &environment)),
+        policies: Box::new(compile_policies),
+    }
 }
 
 /// Compiles policies against the names that the settings give.
-fn compile_policies(files: &[SourceFile], settings: &Settings) -> (Option<PolicySet>, Report) {
-    let providers: Vec<_> = settings.identity.providers.iter().map(|one| one.provider.id.clone()).collect();
-    let upstreams: Vec<_> = settings.upstreams.iter().map(|upstream| upstream.id.clone()).collect();
-    let identity_headers: Vec<_> = settings.identity_headers.iter().map(|header| header.name.clone()).collect();
-    let credential_headers: Vec<_> = settings.identity.credentials.iter().filter_map(|c| c.header().cloned()).collect();
+fn compile_policies(files: &[SourceFile], outline: &Outline) -> (Option<PolicySet>, Report) {
     let world = World {
-        providers: &providers,
-        upstreams: &upstreams,
-        identity_headers: &identity_headers,
-        credential_headers: &credential_headers,
-        allow_empty: settings.policies.allow_empty,
+        providers: &outline.providers,
+        upstreams: &outline.upstreams,
+        identity_headers: &outline.identity_headers,
+        credential_headers: &outline.credential_headers,
+        policy_version: &outline.policy_version,
+        allow_empty: outline.allow_empty,
     };
     PolicySet::compile(files, &world)
 }
@@ -178,7 +179,12 @@ impl Server {
         started(&addresses);
         let outcome = edge.run(gateway, Arc::new(Turned(Arc::clone(&telemetry))), stops).await;
         tracing::info!(cut = outcome.cut, "stopped");
-        telemetry.audit.close(FLUSH);
+        if !telemetry.audit.close(FLUSH) {
+            tracing::warn!("the last audit lines were not written in time");
+        }
+        if outcome.lost_listener {
+            return Err(ServerError::CouldNotRun("a listener was lost".to_owned()));
+        }
         Ok(())
     }
 

@@ -35,6 +35,8 @@ pub struct World<'a> {
     pub identity_headers: &'a [HeaderName],
     /// The header fields that carry credentials, besides `Authorization` and `Cookie`.
     pub credential_headers: &'a [HeaderName],
+    /// The version of resource policies that decides.
+    pub policy_version: &'a str,
     /// Accepts files without any route.
     pub allow_empty: bool,
 }
@@ -82,7 +84,9 @@ fn read<'a>(source: &'a Source<'a>, node: &'a Node, world: &World<'_>) -> Conten
     let version = map.take("apiVersion").or_else(|| map.take("api_version"));
     match version.as_ref().and_then(|version| version.node().as_text()) {
         Some(NATIVE) => Content::Routes(read_routes(map, world)),
-        Some(CERBOS) => top.map().and_then(read_policy).map_or(Content::Nothing, Content::Policy),
+        Some(CERBOS) => {
+            top.map().and_then(|map| read_policy(map, world.policy_version)).map_or(Content::Nothing, Content::Policy)
+        }
         Some(_) | None => {
             let at = version.as_ref().unwrap_or(&top);
             let help = format!("write `apiVersion: {NATIVE}` for routes, `apiVersion: {CERBOS}` for Cerbos policies");

@@ -35,6 +35,7 @@ pub(crate) fn compile_for(files: &[SourceFile], providers: &[&str], upstreams: &
         upstreams: &upstreams,
         identity_headers: &identity_headers,
         credential_headers: &credential_headers,
+        policy_version: "default",
         allow_empty: false,
     };
     PolicySet::compile(files, &world)

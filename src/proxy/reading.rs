@@ -81,9 +81,9 @@ fn host(headers: Headers<'_>) -> Result<Host, Denial> {
 
 /// A WebSocket handshake (RFC 6455 section 4.1).
 fn is_websocket(request: &RequestHeader, headers: Headers<'_>) -> bool {
-    let upgrade = headers.single(&header::UPGRADE);
-    request.version == Version::HTTP_11
-        && matches!(upgrade, Lookup::One(value) if value.as_bytes().eq_ignore_ascii_case(b"websocket"))
+    // Any one of several fields is enough: whoever forwards it may look at any of them.
+    let mut upgrades = headers.all(&header::UPGRADE);
+    request.version == Version::HTTP_11 && upgrades.any(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
 }
 
 /// Every `EventSource` asks for its own media type (HTML, section 9.2).

@@ -11,7 +11,7 @@ use std::{
 };
 
 use crate::{
-    config::{KeySource, Settings},
+    config::{KeySource, Outline, Settings},
     diagnostic::{Diagnostic, Report, Severity},
     gate::source::{self, Fingerprint},
     token::{KeyRing, KeySet, ProviderId},
@@ -29,13 +29,18 @@ pub const CODES: [(&str, &str); 4] = [
 /// Compiles the settings file.
 pub type SettingsStep = dyn Fn(&SourceFile) -> (Option<Settings>, Report) + Send + Sync;
 
-/// Compiles all policy files under those settings.
-pub type PoliciesStep<P> = dyn Fn(&[SourceFile], &Settings) -> (Option<P>, Report) + Send + Sync;
+/// Guesses what a settings file that does not compile has to say to policies.
+pub type OutlineStep = dyn Fn(&SourceFile) -> Option<Outline> + Send + Sync;
+
+/// Compiles all policy files against what they need of the settings.
+pub type PoliciesStep<P> = dyn Fn(&[SourceFile], &Outline) -> (Option<P>, Report) + Send + Sync;
 
 /// How text becomes settings and policies. `P` is what the policies compile to.
 pub struct Steps<P> {
     /// From one file.
     pub settings: Box<SettingsStep>,
+    /// From a file that does not compile.
+    pub outline: Box<OutlineStep>,
     /// From all policy files.
     pub policies: Box<PoliciesStep<P>>,
 }
@@ -62,8 +67,10 @@ pub struct Compiled<P> {
 /// The files at one moment.
 #[derive(Debug)]
 pub(super) struct Sources {
-    /// Absent where they do not compile; then nothing else was read.
+    /// Absent where they do not compile.
     settings: Option<Settings>,
+    /// What the policies are compiled against; a guess where the settings do not compile.
+    outline: Option<Outline>,
     policies: Vec<SourceFile>,
     keys: Vec<Option<SourceFile>>,
     report: Report,
@@ -84,13 +91,27 @@ pub(super) fn gather<P>(path: &Path, steps: &Steps<P>) -> Sources {
         Err(finding) => {
             let report: Report = [finding].into_iter().collect();
             let fingerprint = source::fingerprint([], &report);
-            return Sources { settings: None, policies: Vec::new(), keys: Vec::new(), report, name, fingerprint };
+            return Sources {
+                settings: None,
+                outline: None,
+                policies: Vec::new(),
+                keys: Vec::new(),
+                report,
+                name,
+                fingerprint,
+            };
         }
     };
     let (settings, findings) = guarded(&name, || (steps.settings)(&file));
     let (mut policies, mut keys, mut unread) = (Vec::new(), Vec::new(), Report::default());
+    let outline = match &settings {
+        Some(settings) => Some(settings.outline()),
+        None => (steps.outline)(&file),
+    };
+    if let Some(outline) = &outline {
+        (policies, unread) = source::read_policies(&outline.policies);
+    }
     if let Some(settings) = &settings {
-        (policies, unread) = source::read_policies(&settings.policies.path);
         for provider in &settings.identity.providers {
             keys.push(match &provider.keys {
                 KeySource::Url(_) => None,
@@ -103,18 +124,19 @@ pub(super) fn gather<P>(path: &Path, steps: &Steps<P>) -> Sources {
     // First what could not be read: a full report drops what comes last, and must not drop an error for a warning.
     let mut report = unread;
     report.append(findings);
-    Sources { settings, policies, keys, report, name, fingerprint }
+    Sources { settings, outline, policies, keys, report, name, fingerprint }
 }
 
 /// Compiles what was read.
 pub(super) fn build<P>(sources: Sources, steps: &Steps<P>) -> (Option<Compiled<P>>, Report) {
-    let Sources { settings, policies, keys, mut report, name, fingerprint } = sources;
+    let Sources { settings, outline, policies, keys, mut report, name, fingerprint } = sources;
     // SECURITY: what is wrong must count although a full report drops it: `an_error_behind_a_full_report_is_a_refusal`.
     let mut refused = report.has_errors();
-    let Some(settings) = settings else { return (None, at_least_one_error(report, &name)) };
-    let (policies, findings) = guarded(&name, || (steps.policies)(&policies, &settings));
+    let Some(outline) = outline else { return (None, at_least_one_error(report, &name)) };
+    let (policies, findings) = guarded(&name, || (steps.policies)(&policies, &outline));
     refused |= findings.has_errors();
     report.append(findings);
+    let Some(settings) = settings else { return (None, at_least_one_error(report, &name)) };
     let mut sets = Vec::new();
     for (provider, file) in settings.identity.providers.iter().zip(keys) {
         sets.push(file.and_then(|file| {

@@ -17,7 +17,7 @@ use super::{
     *,
 };
 use crate::{
-    config::{KeySource, Settings, TlsFiles},
+    config::{KeySource, Outline, Settings, TlsFiles},
     diagnostic::Diagnostic,
     token::ProviderId,
     yaml::SourceFile,
@@ -58,7 +58,7 @@ fn compile_settings(file: &SourceFile) -> (Option<Settings>, Report) {
 }
 
 /// Compiles policies by taking their texts; one that says `bad` is refused, one that says `panic` is a defect of the compiler.
-fn compile_policies(files: &[SourceFile], _: &Settings) -> (Option<Texts>, Report) {
+fn compile_policies(files: &[SourceFile], _: &Outline) -> (Option<Texts>, Report) {
     let mut report = Report::default();
     for file in files {
         assert!(!file.text.contains("panic"), "a defect");
@@ -72,7 +72,11 @@ fn compile_policies(files: &[SourceFile], _: &Settings) -> (Option<Texts>, Repor
 }
 
 fn steps() -> Arc<Steps<Texts>> {
-    Arc::new(Steps { settings: Box::new(compile_settings), policies: Box::new(compile_policies) })
+    Arc::new(Steps {
+        settings: Box::new(compile_settings),
+        outline: Box::new(|_| None),
+        policies: Box::new(compile_policies),
+    })
 }
 
 /// A reload over a folder, and all that it published.
@@ -441,6 +445,7 @@ fn an_error_behind_a_full_report_is_a_refusal() {
     };
     let noisy: Steps<Texts> = Steps {
         settings: Box::new(move |file| (compile_settings(file).0, warnings())),
+        outline: Box::new(|_| None),
         policies: Box::new(|files, settings| {
             let (_, report) = compile_policies(files, settings);
             (Some(Texts::new()), report)
@@ -459,8 +464,11 @@ fn a_refusal_without_a_reason_still_has_one() {
     let root = TempDir::new().unwrap();
     let path = root.path().join("cogward.yaml");
     fs::write(&path, "{}").unwrap();
-    let mute: Steps<Texts> =
-        Steps { settings: Box::new(|_| (None, Report::default())), policies: Box::new(compile_policies) };
+    let mute: Steps<Texts> = Steps {
+        settings: Box::new(|_| (None, Report::default())),
+        outline: Box::new(|_| None),
+        policies: Box::new(compile_policies),
+    };
     let (compiled, report) = compile(&path, &mute);
     assert!(compiled.is_none() && report.has_errors());
 }

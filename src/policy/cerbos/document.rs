@@ -14,9 +14,6 @@ use crate::{
     yaml::{Cursor, MapCursor},
 };
 
-/// The version that is decided with.
-const VERSION: &str = "default";
-
 /// The policy about one resource kind.
 #[derive(Debug)]
 pub(crate) struct ResourcePolicy<'a> {
@@ -26,8 +23,8 @@ pub(crate) struct ResourcePolicy<'a> {
     pub(crate) table: RuleTable,
 }
 
-/// Reads a policy file from its top; `None` when it is disabled or cannot be used.
-pub(crate) fn read_policy<'a>(mut map: MapCursor<'a>) -> Option<ResourcePolicy<'a>> {
+/// Reads a policy file from its top, for decisions on that version of policies; `None` when it is disabled or cannot be used.
+pub(crate) fn read_policy<'a>(mut map: MapCursor<'a>, version: &str) -> Option<ResourcePolicy<'a>> {
     either(&mut map, "apiVersion", "api_version");
     for prose in ["description", "$schema"] {
         map.take(prose).and_then(|at| at.text());
@@ -56,15 +53,15 @@ pub(crate) fn read_policy<'a>(mut map: MapCursor<'a>) -> Option<ResourcePolicy<'
     if body.is_none() && !refused {
         here.error_with_help(codes::CERBOS, "the file holds no resource policy", "write `resourcePolicy`");
     }
-    read_body(&body?)
+    read_body(&body?, version)
 }
 
-fn read_body<'a>(at: &Cursor<'a>) -> Option<ResourcePolicy<'a>> {
+fn read_body<'a>(at: &Cursor<'a>, version: &str) -> Option<ResourcePolicy<'a>> {
     let mut map = at.map()?;
     let kind_at = map.require("resource");
     let kind = kind_at.as_ref().and_then(read_kind);
     if let Some(at) = map.require("version") {
-        read_version(&at);
+        read_version(&at, version);
     }
     refuse(
         &mut map,
@@ -89,7 +86,7 @@ fn read_body<'a>(at: &Cursor<'a>) -> Option<ResourcePolicy<'a>> {
             unsupported(&at, "scopePermissions");
         }
     }
-    let reader = RuleReader { kind: kind.unwrap_or_default(), environment: Environment::cerbos() };
+    let reader = RuleReader { kind: kind.unwrap_or_default(), version, environment: Environment::cerbos() };
     let rows = map.take("rules").map(|rules| reader.read(&rules)).unwrap_or_default();
     map.finish();
     let table = RuleTable { combine: Combine::RoleByRole, rows: rows.into() };
@@ -105,12 +102,12 @@ fn read_kind<'a>(at: &Cursor<'a>) -> Option<&'a str> {
     Some(kind)
 }
 
-fn read_version(at: &Cursor<'_>) {
-    if at.text().is_some_and(|version| version != VERSION) {
+fn read_version(at: &Cursor<'_>, wanted: &str) {
+    if at.text().is_some_and(|version| version != wanted) {
         at.error_with_help(
             codes::UNSUPPORTED,
-            "policies of other versions than `default` are not decided with yet",
-            "write `version: default`, or keep the file out of the folder",
+            format!("policies of other versions than `{wanted}` are not decided with yet"),
+            format!("write `version: {wanted}`, or keep the file out of the folder"),
         );
     }
 }
@@ -132,6 +129,7 @@ fn read_metadata(at: &Cursor<'_>) {
 
 struct RuleReader<'r> {
     kind: &'r str,
+    version: &'r str,
     environment: Environment,
 }
 
@@ -180,7 +178,7 @@ impl RuleReader<'_> {
             Some(at) => Some(self.condition(&at)?),
         };
         Some(Row {
-            id: RuleId::new(&format!("resource.{}.v{VERSION}#{name}", self.kind)),
+            id: RuleId::new(&format!("resource.{}.v{}#{name}", self.kind, self.version)),
             effect: effect?,
             actions: Actions::Named(actions?),
             roles: Roles::AnyOf(roles?),

@@ -61,8 +61,14 @@ fn p002_no_route_at_all_is_an_error_unless_allowed() {
           --> policies
           help: `policies.allow_empty: true` accepts that, and every request is then 404"#]],
     );
-    let world =
-        World { providers: &[], upstreams: &[], identity_headers: &[], credential_headers: &[], allow_empty: true };
+    let world = World {
+        providers: &[],
+        upstreams: &[],
+        identity_headers: &[],
+        credential_headers: &[],
+        policy_version: "default",
+        allow_empty: true,
+    };
     let (set, report) = super::compile(&[], &world);
     assert!(set.is_some() && report.is_empty());
 }
