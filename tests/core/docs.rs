@@ -101,6 +101,7 @@ fn compile_policies(text: &str, page: &[Block]) -> Report {
         upstreams: &upstreams,
         identity_headers: &[],
         credential_headers: &[],
+        policy_version: "default",
         allow_empty: is_cerbos(text),
     };
     PolicySet::compile(&files, &world).1
