@@ -27,6 +27,10 @@ async fn accept(listener: TcpListener, contacts: Arc<Contacts>) {
     let (_keep, shutdown) = watch::channel(false);
     loop {
         let Ok((socket, _)) = listener.accept().await else { continue };
+        // Without it each answer waits for the acknowledgement of its head: 40 ms.
+        if socket.set_nodelay(true).is_err() {
+            continue;
+        }
         let (contacts, shutdown) = (Arc::clone(&contacts), shutdown.clone());
         tokio::spawn(async move {
             let mut next: Option<Stream> = Some(Box::new(L4Stream::from(socket)));
