@@ -106,3 +106,6 @@ fn complain(text: &str) {
     use std::io::Write;
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
+
+#[cfg(test)]
+mod tests;

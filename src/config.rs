@@ -280,6 +280,7 @@ impl Settings {
             ("listeners", self.listeners != new.listeners),
             ("admin.address", self.admin != new.admin),
             ("threads", self.threads != new.threads),
+            ("audit.destination", self.audit != new.audit),
         ];
         changed.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key).collect()
     }

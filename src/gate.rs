@@ -7,6 +7,7 @@ mod denial;
 mod permit;
 pub mod source;
 mod state;
+pub mod vocabulary;
 
 pub use denial::{Denial, Face};
 pub use permit::Permit;
@@ -95,3 +96,6 @@ fn denied(principal: &Principal, route: &Route, reason: DenyReason) -> Denial {
         (Principal::User(_) | Principal::Machine(_), OnDeny::NotFound) => Denial::Concealed(reason),
     }
 }
+
+#[cfg(test)]
+pub(crate) mod testing;

@@ -94,7 +94,9 @@ impl Gateway {
             Admission::Permit(permit) => return Ok(permit),
             Admission::NeedsBody { limit } => limit,
         };
-        let json = body::read_for_decision(session, limit, exchange.body_stall()).await?;
+        let json = body::read_for_decision(session, limit, exchange.body_stall()).await;
+        // What ended the body is known better by the edge: one that stalls is not malformed.
+        let json = json.map_err(|denial| exchange.take_fault().unwrap_or(denial))?;
         let (serving, seen) = (&mut exchange.serving, &mut exchange.seen);
         let view = reading.view(session.req_header());
         match self.admissions.admit(serving, &view, Body::Json(&json), seen).await? {
@@ -154,7 +156,7 @@ impl ProxyHttp for Gateway {
         response: &mut ResponseHeader,
         exchange: &mut Exchange,
     ) -> Result<()> {
-        exchange.answered(response.status);
+        exchange.answered(response.status)?;
         if exchange.is_draining() {
             session.set_keepalive(None);
         }

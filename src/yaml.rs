@@ -16,6 +16,20 @@ use crate::diagnostic::Diagnostic;
 pub use cursor::{Cursor, MapCursor, Source};
 pub use locate::{Pointer, Position, Step};
 
+/// Each code of this module, and what it says. Listed in `docs/diagnostics.md`.
+pub const CODES: [(&str, &str); 7] = [
+    ("Y001", "a file is larger than 1 MiB"),
+    (
+        "Y002",
+        "a file is not one plain YAML document: syntax, a repeated key, a tag, a key that is not a string, or a second document",
+    ),
+    ("Y003", "a value has another type than the key takes"),
+    ("Y004", "a map, a list, a string or a value is empty; what is not needed is left out"),
+    ("Y005", "a key is missing"),
+    ("Y006", "a number is outside of its range"),
+    ("Y007", "a key is unknown; the help names those that are known"),
+];
+
 /// The largest file that is read, in bytes.
 pub const MAX_BYTES: usize = 1024 * 1024;
 

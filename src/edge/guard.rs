@@ -127,6 +127,14 @@ impl Guard {
         &self.input
     }
 
+    /// Puts `head` in the place of the first `length` bytes of the input.
+    pub(super) fn replace(&mut self, length: usize, head: &[u8]) {
+        let rest = self.input.split_off(length.min(self.input.len()));
+        self.input.clear();
+        self.input.extend_from_slice(head);
+        self.input.extend_from_slice(&rest);
+    }
+
     /// Lets pingora read the first `length` bytes of the input as a head, and then this body.
     pub(super) fn grant(&mut self, length: usize, body: Body) {
         self.conn.begin_exchange();

@@ -2,7 +2,7 @@
 //!
 //! Bounded in time from its first byte and in bytes, and judged line by line as it arrives: pingora repairs some of what is refused
 //! here, so its parsed header is not the wire. Also finds out whether a plain connection speaks HTTP/2 by prior knowledge.
-//! Does not parse: it hands over a head that has one reading, and says where its body ends.
+//! Does not parse: it hands over a head that has one reading, its target in origin form, and says where its body ends.
 
 use std::io;
 
@@ -10,7 +10,7 @@ use super::{
     guard::{Body, Guard, PREFACE},
     refusal::EdgeRefusal,
 };
-use crate::request::wire::{HeadLimits, HeadScan, WireFault};
+use crate::request::wire::{HeadLimits, HeadScan, WireFault, in_origin_form};
 
 /// What the first bytes of a connection may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,13 +86,20 @@ async fn gather(guard: &mut Guard, greeting: Greeting) -> io::Result<Head> {
 }
 
 fn grant(guard: &mut Guard, end: usize) -> Head {
-    match Body::announced(guard.input().get(..end).unwrap_or_default()) {
-        Ok(body) => {
-            guard.grant(end, body);
-            Head::Granted
+    let head = guard.input().get(..end).unwrap_or_default();
+    let Ok(body) = Body::announced(head) else { return Head::Refused(EdgeRefusal::Malformed) };
+    match in_origin_form(head) {
+        Ok(None) => guard.grant(end, body),
+        Ok(Some(rewritten)) => {
+            guard.replace(end, &rewritten);
+            guard.grant(rewritten.len(), body);
         }
-        Err(_) => Head::Refused(EdgeRefusal::Malformed),
+        Err(fault) => {
+            tracing::debug!(peer = %guard.conn().peer(), %fault, "a request target is refused");
+            return Head::Refused(EdgeRefusal::TargetAmbiguous);
+        }
     }
+    Head::Granted
 }
 
 /// Whether the input may be, or become, the preface of HTTP/2.

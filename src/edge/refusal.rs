@@ -11,6 +11,8 @@ use bytes::{BufMut, Bytes, BytesMut};
 pub enum EdgeRefusal {
     /// The head breaks the grammar of HTTP/1, or its framing has two readings: 400 `request_malformed`.
     Malformed,
+    /// The target has neither the origin form nor an absolute one that agrees with Host: 400 `target_ambiguous`.
+    TargetAmbiguous,
     /// The head is larger than the limits allow: 431 `headers_too_large`.
     HeadersTooLarge,
     /// The head did not arrive in time: 408 `request_timeout`.
@@ -23,7 +25,7 @@ impl EdgeRefusal {
     /// The status of the answer.
     pub const fn status(self) -> u16 {
         match self {
-            EdgeRefusal::Malformed => 400,
+            EdgeRefusal::Malformed | EdgeRefusal::TargetAmbiguous => 400,
             EdgeRefusal::HeadersTooLarge => 431,
             EdgeRefusal::Timeout => 408,
             EdgeRefusal::Overloaded => 503,
@@ -34,6 +36,7 @@ impl EdgeRefusal {
     pub const fn code(self) -> &'static str {
         match self {
             EdgeRefusal::Malformed => "request_malformed",
+            EdgeRefusal::TargetAmbiguous => "target_ambiguous",
             EdgeRefusal::HeadersTooLarge => "headers_too_large",
             EdgeRefusal::Timeout => "request_timeout",
             EdgeRefusal::Overloaded => "overloaded",

@@ -134,3 +134,79 @@ fn field_value(text: &str) -> Result<HeaderValue, Denial> {
     }
     HeaderValue::from_bytes(text.as_bytes()).map_err(|_| Denial::IdentityNotRepresentable)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::{
+        gate::testing::{PUBLIC, generation, permit},
+        policy::testing::{machine, user, user_with},
+    };
+
+    /// The identity headers of a principal, as `name: value`.
+    fn told(principal: &Principal) -> Result<Vec<String>, Denial> {
+        let settings = "upstreams: [ { id: app, endpoints: ['http://127.0.0.1:9000'] } ]\nidentity_headers: { X-Auth-Request-User: id, \
+                        X-Auth-Request-Preferred-Username: username, X-Auth-Request-Groups: roles, X-Tenant: tenant, X-Kind: kind }";
+        let fields = generation(settings, PUBLIC).headers_for(principal)?;
+        Ok(fields
+            .iter()
+            .map(|(name, value)| format!("{name}: {}", String::from_utf8_lossy(value.as_bytes())))
+            .collect())
+    }
+
+    fn refused(claims: &Value) {
+        assert_eq!(told(&user_with(claims)), Err(Denial::IdentityNotRepresentable));
+    }
+
+    #[test]
+    fn what_a_principal_has_is_told_and_what_it_has_not_has_no_header() {
+        let groups = told(&user("u-1", &["admin", "user"])).unwrap();
+        assert!(groups.contains(&"x-auth-request-user: u-1".to_owned()), "{groups:?}");
+        assert!(groups.contains(&"x-auth-request-groups: admin,user".to_owned()), "{groups:?}");
+        let none = told(&user("u-1", &[])).unwrap();
+        assert!(!none.iter().any(|field| field.starts_with("x-auth-request-groups")), "{none:?}");
+        assert!(told(&machine()).unwrap().contains(&"x-kind: machine".to_owned()));
+        assert_eq!(told(&Principal::Anonymous), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn a_permit_for_nobody_carries_no_identity() {
+        let generation = generation("upstreams: [ { id: app, endpoints: ['http://127.0.0.1:9000'] } ]", PUBLIC);
+        let permit = permit(&generation).unwrap();
+        assert_eq!((permit.rule().as_str(), permit.identity()), ("public/everyone", &[][..]));
+    }
+
+    #[test]
+    fn a_comma_in_a_group_name_is_refused() {
+        refused(&json!({ "cognito:groups": ["user,admin"] }));
+        refused(&json!({ "tenant": ["a", "b,c"] }));
+        refused(&json!({ "tenant": ["a", " b"] }));
+    }
+
+    #[test]
+    fn a_line_break_in_a_username_is_refused() {
+        for name in ["ada\r\nX-Auth-Request-Groups: admin", "ada\nadmin", "ada\0", " ada", "ada\u{85}"] {
+            refused(&json!({ "username": name }));
+        }
+    }
+
+    #[test]
+    fn sixty_kilobytes_of_groups_are_refused() {
+        let groups: Vec<String> = (0..60).map(|number| format!("{number:0>1024}")).collect();
+        refused(&json!({ "cognito:groups": groups }));
+        refused(&json!({ "tenant": "a".repeat(8 * 1024) }));
+    }
+
+    #[test]
+    fn a_claim_that_is_no_text_has_one_spelling_or_none() {
+        let tenant = |value: Value| told(&user_with(&json!({ "tenant": value }))).map(|fields| fields.concat());
+        assert!(tenant(json!(7)).unwrap().contains("x-tenant: 7"));
+        assert!(tenant(json!(["a", "b"])).unwrap().contains("x-tenant: a,b"));
+        assert!(!tenant(json!("")).unwrap().contains("x-tenant"));
+        for value in [json!({ "a": 1 }), json!([1]), json!([["a"]])] {
+            assert_eq!(tenant(value), Err(Denial::IdentityNotRepresentable));
+        }
+    }
+}

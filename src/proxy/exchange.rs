@@ -256,19 +256,29 @@ impl Exchange {
     }
 
     /// The head of the upstream's answer is here.
-    pub(super) fn answered(&mut self, status: StatusCode) {
+    ///
+    /// # Errors
+    /// When it switches protocols and the request did not ask for that.
+    pub(super) fn answered(&mut self, status: StatusCode) -> Result<()> {
         self.fault = None;
-        if status == StatusCode::SWITCHING_PROTOCOLS
-            && let Some(edge) = &self.edge
-        {
-            edge.upgraded(Tunnel::WebSocket);
+        if status == StatusCode::SWITCHING_PROTOCOLS {
+            // SECURITY: what follows would be read as answers to other requests: `an_answer_with_broken_framing_is_502`.
+            if !self.admission()?.reading.is_websocket() {
+                let error = Error::explain(ErrorType::InvalidHTTPHeader, "the upstream switches protocols unasked");
+                self.failed(error.etype());
+                return Err(error.into_up());
+            }
+            if let Some(edge) = &self.edge {
+                edge.upgraded(Tunnel::WebSocket);
+            }
         }
-        let (Some(first), None) = (self.attempts.first, self.attempts.answered_after) else { return };
+        let (Some(first), None) = (self.attempts.first, self.attempts.answered_after) else { return Ok(()) };
         let took = first.elapsed();
         self.attempts.answered_after = Some(took);
         if let Ok(upstream) = self.upstream() {
             self.telemetry.metrics.record_upstream(upstream.id(), took);
         }
+        Ok(())
     }
 
     /// Counts the bytes of the body that pass.
@@ -365,5 +375,31 @@ impl Drop for Exchange {
             decision: self.decision.unwrap_or_else(|| self.started.elapsed()),
             upstream: self.attempts.answered_after,
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        config::AuditDestination,
+        gate::testing::{PUBLIC, generation},
+        proxy::Upstreams,
+        telemetry::{AuditSink, Metrics},
+    };
+
+    #[test]
+    fn an_exchange_that_was_not_admitted_has_no_peer() {
+        let generation = generation("upstreams: [ { id: app, endpoints: ['http://127.0.0.1:9'] } ]", PUBLIC);
+        let upstreams = Arc::new(Upstreams::build(generation.settings(), None));
+        let metrics = Arc::new(Metrics::new().unwrap());
+        let audit = AuditSink::open(&AuditDestination::Off, Arc::clone(&metrics)).unwrap();
+        let telemetry = Arc::new(Telemetry { metrics, audit });
+        let mut exchange = Exchange::new(telemetry, Arc::new(Serving { generation, upstreams }));
+        assert!(exchange.next_peer().is_err());
+        exchange.settle(Denial::NoRoute);
+        assert!(exchange.next_peer().is_err());
+        assert!(exchange.count_body(1, false).is_err());
+        exchange.finished(Some(404));
     }
 }

@@ -12,7 +12,7 @@ use super::{Gateway, request_id::RequestId};
 use crate::{
     edge::{EdgeRefusal, Refusals, closing_answer},
     gate::{Denial, Seen},
-    request::wire::Malformation,
+    request::{TargetError, wire::Malformation},
     telemetry::{Account, Telemetry},
 };
 
@@ -41,6 +41,7 @@ impl Refusals for Turned {
     fn answer(&self, refusal: EdgeRefusal, _: SocketAddr) -> Bytes {
         let denial = match refusal {
             EdgeRefusal::Malformed => Denial::Malformed(Malformation::NotOneHead),
+            EdgeRefusal::TargetAmbiguous => Denial::Target(TargetError::NotOriginForm),
             EdgeRefusal::HeadersTooLarge => Denial::HeadersTooLarge,
             EdgeRefusal::Timeout => Denial::RequestTimeout,
             EdgeRefusal::Overloaded => Denial::Overloaded,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::{HeaderValue, StatusCode, header};
-use pingora::{Result, http::ResponseHeader, proxy::Session};
+use pingora::{Result, http::ResponseHeader, protocols::http::HttpTask, proxy::Session};
 
 use super::exchange::Exchange;
 use crate::gate::{Denial, Face};
@@ -21,9 +21,17 @@ pub(super) async fn refuse(session: &mut Session, exchange: &mut Exchange, denia
     } else {
         problem_head(&face, &denial, body.len(), exchange.request_id())?
     };
+    // Of a body that stalls or breaks nobody knows where it ends.
+    let is_lost = matches!(denial, Denial::RequestTimeout | Denial::Malformed(_));
     exchange.settle(denial);
-    keep_or_close(session, exchange.is_draining());
+    keep_or_close(session, is_lost || exchange.is_draining());
     let without_body = is_grpc(session) || session.req_header().method == http::Method::HEAD;
+    if session.is_http2() && without_body {
+        // Ended by the very frame that holds the head: gRPC knows an answer without messages by that. The session's own way to write a
+        // head leaves the stream open.
+        let head = HttpTask::Header(Box::new(head), true);
+        return session.as_downstream_mut().response_duplex_vec(vec![head]).await.map(drop);
+    }
     session.write_response_header(Box::new(head), without_body).await?;
     if !without_body {
         session.write_response_body(Some(body), true).await?;
@@ -80,8 +88,8 @@ fn is_grpc(session: &Session) -> bool {
 }
 
 /// Without an unread body the connection is kept; a small announced one is read first; anything else ends it.
-fn keep_or_close(session: &mut Session, is_draining: bool) {
-    if is_draining {
+fn keep_or_close(session: &mut Session, must_close: bool) {
+    if must_close {
         session.set_keepalive(None);
     }
     if session.is_http2() || session.as_downstream_mut().is_body_done() {

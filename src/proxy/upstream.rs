@@ -230,3 +230,46 @@ pub async fn keep_resolved(current: impl Fn() -> Arc<super::Serving>) {
         current().upstreams.resolve().await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use pingora::upstreams::peer::Peer;
+
+    use super::*;
+    use crate::gate::testing::{PUBLIC, generation, permit};
+
+    fn upstreams(endpoints: &str) -> (Upstreams, Permit) {
+        let generation = generation(&format!("upstreams: [ {{ id: app, endpoints: {endpoints} }} ]"), PUBLIC);
+        (Upstreams::build(generation.settings(), None), permit(&generation).unwrap())
+    }
+
+    #[test]
+    fn a_tls_peer_always_has_a_name() {
+        let (upstreams, permit) = upstreams("['https://127.0.0.1:9443']");
+        let (_, peer) = upstreams.get(0).unwrap().peer(&permit, false).unwrap();
+        assert!(peer.tls() && !peer.sni().is_empty());
+        assert!(peer.verify_cert() && peer.verify_hostname());
+
+        // No settings lead here; a peer without a name would not be verified at all.
+        let nameless = Server::new(Endpoint { tls: true, host: String::new(), port: 9443 });
+        nameless.addresses.store(Arc::new(vec![SocketAddr::from(([127, 0, 0, 1], 9443))]));
+        let mut upstream = upstreams.0.into_iter().next().unwrap();
+        upstream.servers = vec![Arc::new(nameless)];
+        assert!(upstream.peer(&permit, false).is_none());
+    }
+
+    #[test]
+    fn servers_are_used_in_turn_and_one_that_refuses_rests() {
+        let (upstreams, permit) = upstreams("['http://127.0.0.1:1', 'http://127.0.0.1:2']");
+        let upstream = upstreams.get(0).unwrap();
+        let ask = || upstream.peer(&permit, false).unwrap().0;
+        let (first, second) = (ask(), ask());
+        assert_ne!(first.endpoint, second.endpoint);
+        first.refused();
+        assert!((0..4).all(|_| ask().endpoint == second.endpoint));
+        second.refused();
+        assert_ne!(ask().endpoint, ask().endpoint, "where all rest, none does");
+        first.accepted();
+        assert!((0..4).all(|_| ask().endpoint == first.endpoint));
+    }
+}

@@ -238,5 +238,9 @@ pub(super) fn keep_until_restart(serving: &Settings, next: &mut Settings) -> Vec
         kept.push("threads");
         next.threads = serving.threads;
     }
+    if next.audit != serving.audit {
+        kept.push("audit.destination");
+        next.audit.clone_from(&serving.audit);
+    }
     kept
 }

@@ -38,6 +38,9 @@ fn compile_settings(file: &SourceFile) -> (Option<Settings>, Report) {
     let mut settings = settings(vec![provider("main", "https://keys.example/main")]);
     settings.policies.path = folder.join(said["policies"].as_str().unwrap_or("policies"));
     settings.policies.poll = Duration::from_secs_f64(said["poll"].as_f64().unwrap_or(NEVER as f64));
+    if said["audit"] == "off" {
+        settings.audit = crate::config::AuditDestination::Off;
+    }
     settings.threads = said["threads"].as_u64().map(|threads| usize::try_from(threads).unwrap());
     if let Some(port) = said["admin"].as_u64() {
         settings.admin.set_port(u16::try_from(port).unwrap());
@@ -260,13 +263,13 @@ async fn a_compiler_that_panics_rejects() {
 async fn what_needs_a_restart_is_named_and_the_rest_is_applied() {
     let house = House::new(json!({ "threads": 2 }));
     house.write("policies/a.yaml", "two");
-    house.write("cogward.yaml", r#"{ "threads": 3, "admin": 1, "tls": "new.pem", "poll": 7 }"#);
+    house.write("cogward.yaml", r#"{ "threads": 3, "admin": 1, "tls": "new.pem", "audit": "off", "poll": 7 }"#);
     house
         .until("the rest serves", |house| house.text() == "two" && house.last().settings.policies.poll.as_secs() == 7)
         .await;
     let serving = house.last().settings;
     assert_eq!((serving.threads, serving.admin.port(), &serving.listeners[0].tls), (Some(2), 9901, &None));
-    assert_eq!(house.status.read().restart_needed, ["listeners.tls", "admin", "threads"]);
+    assert_eq!(house.status.read().restart_needed, ["listeners.tls", "admin", "threads", "audit.destination"]);
 
     house.write("cogward.yaml", r#"{ "threads": 2, "port": 81 }"#);
     house.until("the next change serves", |house| house.last().settings.policies.poll.as_secs() == NEVER).await;

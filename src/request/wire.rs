@@ -4,6 +4,7 @@
 //! only for what two programs could read in two ways; it builds nothing, and what the target means is decided in `target`.
 //! Invariant: the verdict does not depend on how the bytes were cut.
 
+mod absolute;
 mod h2;
 
 use memchr::{memchr, memrchr};
@@ -11,6 +12,7 @@ use thiserror::Error;
 
 use super::Host;
 
+pub use absolute::in_origin_form;
 pub use h2::check_h2;
 
 /// How large a head may be.

@@ -76,7 +76,7 @@ pub struct AuditRecord<'a> {
     pub provider: Option<&'a str>,
     /// The principal's roles.
     pub roles: &'a [Box<str>],
-    /// Where the owner was read from, such as `path.user_id`, when an owner rule was looked at.
+    /// Where the owner was read from, such as `path`, when an owner rule was looked at.
     pub owner_source: Option<&'a str>,
     /// The status that the client was sent; absent when it left before.
     pub status: Option<u16>,

@@ -1,10 +1,8 @@
 //! Who may import whom. A module that is not listed fails, so a new one states its place here.
 
-use std::{
-    collections::BTreeSet,
-    fs,
-    path::{Path, PathBuf},
-};
+use std::collections::BTreeSet;
+
+use crate::sources::{root, rust_files};
 
 const GROUND: &[&str] = &[];
 
@@ -13,20 +11,21 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("diagnostic", GROUND),
     ("time", GROUND),
     ("json", GROUND),
+    ("units", GROUND),
     ("yaml", &["diagnostic"]),
-    ("request", &["diagnostic"]),
+    ("request", GROUND),
     ("token", &["time", "json"]),
     ("identity", &["request", "token", "time"]),
-    ("policy", &["diagnostic", "yaml", "time", "request", "token", "identity"]),
-    ("config", &["diagnostic", "yaml", "request", "token", "identity"]),
+    ("policy", &["diagnostic", "yaml", "time", "units", "request", "token", "identity"]),
+    ("config", &["diagnostic", "yaml", "units", "request", "token", "identity"]),
     ("gate", &["diagnostic", "yaml", "time", "request", "token", "identity", "policy", "config"]),
     // From here on: the edge.
     ("edge", &["config", "request"]),
-    ("telemetry", &["config", "diagnostic", "gate", "identity", "policy", "time", "token"]),
-    ("reload", &["config", "diagnostic", "gate", "policy", "telemetry", "time", "token", "yaml"]),
+    ("telemetry", &["config", "gate", "identity", "policy", "time", "token"]),
+    ("reload", &["config", "diagnostic", "gate", "time", "token", "yaml"]),
     ("admission", &["gate", "identity", "policy", "proxy", "reload", "request", "time", "token"]),
     ("proxy", &["admission", "config", "edge", "gate", "identity", "json", "policy", "reload", "request", "telemetry"]),
-    ("admin", &["diagnostic", "edge", "telemetry", "time"]),
+    ("admin", &["diagnostic", "edge", "reload", "telemetry", "time"]),
     ("dev", &["time", "token"]),
     (
         "server",
@@ -41,7 +40,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "proxy",
             "reload",
             "telemetry",
-            "token",
+            "yaml",
         ],
     ),
     ("cli", &["admin", "admission", "config", "dev", "diagnostic", "server", "token"]),
@@ -60,41 +59,21 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("pingora", &["admin", "dev", "edge", "proxy", "reload", "server"]),
 ];
 
-fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            rust_files(&path, found);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            found.push(path);
-        }
-    }
-}
-
-/// The code of a file: no comments, and nothing of its tests.
-fn code(path: &Path) -> String {
-    let text = fs::read_to_string(path).unwrap();
-    let body = text.split("#[cfg(test)]\nmod ").next().unwrap_or_default();
-    body.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
-}
-
-/// Each file below `src` that is not a test, with the module it belongs to.
-fn modules() -> Vec<(String, String)> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let mut files = Vec::new();
-    rust_files(&root, &mut files);
-    let is_test = |path: &Path| path.iter().any(|part| part == "tests.rs" || part == "tests" || part == "testing.rs");
-    let module = |path: &Path| {
-        let first = path.strip_prefix(&root).unwrap().iter().next().unwrap().to_str().unwrap().to_owned();
-        first.trim_end_matches(".rs").to_owned()
+/// Each file below `src` that is not a test: the module it belongs to, its path from there, and its code.
+fn modules() -> Vec<(String, String, String)> {
+    let src = root().join("src");
+    let named = |(path, code): (std::path::PathBuf, String)| {
+        let path = path.strip_prefix(&src).unwrap().to_str().unwrap().to_owned();
+        let module = path.split('/').next().unwrap().trim_end_matches(".rs").to_owned();
+        (module, path, code)
     };
-    files.iter().filter(|path| !is_test(path)).map(|path| (module(path), code(path))).collect()
+    rust_files("src").into_iter().map(named).collect()
 }
 
 #[test]
 fn modules_import_only_what_their_layer_allows() {
     let mut faults = BTreeSet::new();
-    for (module, code) in modules() {
+    for (module, _, code) in modules() {
         if module == "lib" || module == "main" {
             continue;
         }
@@ -109,6 +88,17 @@ fn modules_import_only_what_their_layer_allows() {
         }
     }
     assert_eq!(faults, BTreeSet::new());
+}
+
+#[test]
+fn a_layer_allows_nothing_that_its_module_does_not_use() {
+    let mut used: BTreeSet<(String, String)> = BTreeSet::new();
+    for (module, _, code) in modules() {
+        used.extend(imports(&code).into_iter().map(|target| (module.clone(), target)));
+    }
+    let idle = LAYERS.iter().flat_map(|(module, allowed)| allowed.iter().map(move |target| (*module, *target)));
+    let idle: Vec<_> = idle.filter(|(module, target)| !used.contains(&((*module).into(), (*target).into()))).collect();
+    assert_eq!(idle, []);
 }
 
 /// The crate's modules that a text names: `crate::a::…`, and `use crate::{a::…, b::…}`.
@@ -128,7 +118,7 @@ fn imports(code: &str) -> BTreeSet<String> {
                 '}' => depth -= 1,
                 ',' if depth == 0 => start = true,
                 c if start && !c.is_whitespace() => {
-                    found.insert(word(&list[at..]));
+                    found.insert(word(list.get(at..).unwrap_or_default()));
                     start = false;
                 }
                 _ => {}
@@ -142,10 +132,13 @@ fn imports(code: &str) -> BTreeSet<String> {
 #[test]
 fn each_foreign_crate_has_its_owners() {
     let mut faults = BTreeSet::new();
-    for (module, code) in modules() {
+    for (module, _, code) in modules() {
         for (name, owners) in OWNERS {
             let is_named = code.match_indices(name).any(|(at, _)| {
-                !code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == '"' || c == '`')
+                !code
+                    .get(..at)
+                    .unwrap_or_default()
+                    .ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == '"' || c == '`')
             });
             if is_named && !owners.contains(&module.as_str()) && module != "main" {
                 faults.insert(format!("{module} names {name}"));
@@ -157,13 +150,16 @@ fn each_foreign_crate_has_its_owners() {
 
 #[test]
 fn nothing_in_the_core_reads_clock_file_environment_or_network() {
-    let core = ["diagnostic", "time", "json", "yaml", "request", "token", "identity", "policy", "config"];
-    let forbidden = ["std::fs", "std::env", "SystemTime::now", "Instant::now", "std::net::Tcp", "std::thread", "tokio"];
+    let edge = ["edge", "admission", "proxy", "reload", "telemetry", "admin", "server", "dev", "cli", "main"];
+    // The one reader of files; and the parser of conditions, which needs a larger stack than its caller may have.
+    let exceptions = [("gate/source.rs", "fs::"), ("policy/condition/parse.rs", "std::thread")];
+    let forbidden = ["fs::", "std::env", "SystemTime", "Instant::now", "std::net::Tcp", "std::thread", "tokio"];
     let mut faults = BTreeSet::new();
-    for (module, code) in modules() {
+    for (module, path, code) in modules() {
         for name in forbidden {
-            if core.contains(&module.as_str()) && code.contains(name) {
-                faults.insert(format!("{module} names {name}"));
+            let is_known = exceptions.contains(&(path.as_str(), name));
+            if !edge.contains(&module.as_str()) && !is_known && code.contains(name) {
+                faults.insert(format!("{path} names {name}"));
             }
         }
     }

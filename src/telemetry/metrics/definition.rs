@@ -122,7 +122,14 @@ pub(super) const TOKEN_CACHE: Definition = counter(
 );
 pub(super) const JWKS_FETCHES: Definition = counter(
     "cogward_jwks_fetches_total",
-    &[FETCHING_PROVIDER, Label("result", "`success`, `timeout`, `unreachable`, `status`, `invalid`")],
+    &[
+        FETCHING_PROVIDER,
+        Label(
+            "result",
+            "`ok`; `dropped` when the held keys grew too old; or why it failed: `resolve`, `connect`, `tls`, `timeout`, `redirect`, `status`, \
+             `encoded`, `broken`, `url`, `too_large`, `not_a_key_set`, `too_many_keys`, `no_usable_key`",
+        ),
+    ],
     "Fetches of a provider's keys.",
 );
 pub(super) const JWKS_KEYS: Definition =

@@ -1,0 +1,26 @@
+//! The real binary from outside: real sockets in front, a real upstream behind, files on disk. Nothing of the gateway is replaced.
+
+#[cfg(test)]
+mod answers;
+#[cfg(test)]
+mod audit;
+#[cfg(test)]
+mod bodies;
+#[cfg(test)]
+mod credentials;
+#[cfg(test)]
+mod framing;
+#[cfg(test)]
+mod identity;
+#[cfg(test)]
+mod reloads;
+#[cfg(test)]
+mod shutdown;
+#[cfg(test)]
+mod starting;
+#[cfg(test)]
+mod support;
+#[cfg(test)]
+mod targets;
+#[cfg(test)]
+mod upstreams;
