@@ -95,3 +95,6 @@ fn denied(principal: &Principal, route: &Route, reason: DenyReason) -> Denial {
         (Principal::User(_) | Principal::Machine(_), OnDeny::NotFound) => Denial::Concealed(reason),
     }
 }
+
+#[cfg(test)]
+mod tests;
