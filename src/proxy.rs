@@ -236,3 +236,6 @@ fn denial_of(error: &Error) -> Denial {
         ErrorSource::Internal | ErrorSource::Unset => Denial::Internal,
     }
 }
+
+#[cfg(test)]
+mod tests;

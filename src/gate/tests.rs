@@ -75,7 +75,12 @@ fn generation() -> Generation {
 }
 
 /// Asks with these fields; a body where there is one.
-fn ask(generation: &Generation, line: &str, fields: &[(&str, &str)], body: Body<'_>) -> (Result<Admission, Denial>, Seen) {
+fn ask(
+    generation: &Generation,
+    line: &str,
+    fields: &[(&str, &str)],
+    body: Body<'_>,
+) -> (Result<Admission, Denial>, Seen) {
     let (method, target) = line.split_once(' ').unwrap();
     let method: Method = method.parse().unwrap();
     let mut map = HeaderMap::new();
@@ -157,7 +162,8 @@ fn a_permit_says_what_was_decided() {
     let permit = permit("GET /own/u-1", Some(&token_of(&access())));
     assert_eq!((&*permit.route().id, permit.rule().as_str()), ("own", "own/own"));
     assert_eq!(permit.credential(), Some(&crate::identity::CredentialSource::Bearer));
-    let identity: Vec<_> = permit.identity().iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
+    let identity: Vec<_> =
+        permit.identity().iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
     assert_eq!(identity, [USER, NAME, ("x-auth-request-groups", "admin,user")]);
 }
 
@@ -241,11 +247,15 @@ fn a_concealed_denial_has_the_face_of_no_route() {
 fn a_body_is_asked_for_only_when_all_else_has_passed() {
     let generation = generation();
     let (user, other) = (bearer(&token_of(&access())), bearer(&token_of(&with(access(), "sub", "u-2"))));
-    let ask = |authorization: &str, body: Body<'_>| ask(&generation, "POST /bodily", &[("authorization", authorization)], body).0;
+    let ask = |authorization: &str, body: Body<'_>| {
+        ask(&generation, "POST /bodily", &[("authorization", authorization)], body).0
+    };
     assert!(matches!(ask(&user, Body::Unread), Ok(Admission::NeedsBody { limit: 65536 })));
     let mine = json!({ "owner": "u-1" });
     assert!(matches!(ask(&user, Body::Json(&mine)), Ok(Admission::Permit(_))));
-    for (authorization, body) in [(&other, mine), (&user, json!({})), (&user, json!({ "owner": "" })), (&user, json!([]))] {
+    for (authorization, body) in
+        [(&other, mine), (&user, json!({})), (&user, json!({ "owner": "" })), (&user, json!([]))]
+    {
         assert_eq!(ask(authorization, Body::Json(&body)).unwrap_err().code(), "not_owner", "{body}");
     }
 }
@@ -256,7 +266,8 @@ fn a_machine_owns_nothing_and_has_no_groups() {
     assert_eq!(denial("GET /own/client-2", Some(&token)).code(), "not_owner");
     assert_eq!(denial("GET /admin", Some(&token)).code(), "missing_role");
     let permit = permit("GET /scoped", Some(&token));
-    let identity: Vec<_> = permit.identity().iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
+    let identity: Vec<_> =
+        permit.identity().iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
     assert_eq!(identity, [("x-auth-request-user", "client-2")]);
 }
 
@@ -264,7 +275,9 @@ fn a_machine_owns_nothing_and_has_no_groups() {
 fn an_absent_claim_makes_no_header() {
     expect_told(&json!({}), &[USER, NAME]);
     expect_told(&json!({ "username": "", "cognito:groups": [] }), &[USER]);
-    let named = generation_with("identity_headers: { X-Level: custom:level, X-Kind: kind, X-Client: client_id, X-Pool: provider }\n");
+    let named = generation_with(
+        "identity_headers: { X-Level: custom:level, X-Kind: kind, X-Client: client_id, X-Pool: provider }\n",
+    );
     let told = told_by(&named, &json!({})).unwrap();
     let names: Vec<_> = told.iter().map(|(name, value)| (name.as_str(), str::from_utf8(value).unwrap())).collect();
     assert_eq!(names, [("x-kind", "user"), ("x-client", "client-1"), ("x-pool", "main")]);
@@ -292,7 +305,18 @@ fn utf8_passes_as_its_bytes() {
 
 #[test]
 fn a_line_break_in_a_username_is_refused() {
-    for username in ["ada\r\nX-Auth-Request-Groups: admin", "ada\n", "\rada", "a\0da", "a\u{7f}da", "a\u{85}da", "a\tda", " ada", "ada ", "\u{a0}ada"] {
+    for username in [
+        "ada\r\nX-Auth-Request-Groups: admin",
+        "ada\n",
+        "\rada",
+        "a\0da",
+        "a\u{7f}da",
+        "a\u{85}da",
+        "a\tda",
+        " ada",
+        "ada ",
+        "\u{a0}ada",
+    ] {
         assert_eq!(told(&json!({ "username": username })), Err(Denial::IdentityNotRepresentable), "{username:?}");
     }
 }
@@ -353,7 +377,10 @@ fn what_was_seen_is_told_for_denials_too() {
     let fields = [("authorization", &*bearer(&token_of(&access())))];
     let (refused, seen) = ask(&generation, "GET /own/u-2", &fields, Body::Unread);
     assert!(refused.is_err());
-    assert_eq!((&*seen.route.unwrap().id, seen.principal.unwrap().id(), seen.cache_hit), ("own", Some("u-1"), Some(false)));
+    assert_eq!(
+        (&*seen.route.unwrap().id, seen.principal.unwrap().id(), seen.cache_hit),
+        ("own", Some("u-1"), Some(false))
+    );
     assert_eq!(seen.findings.owner_source, Some("path"));
     let (_, seen) = ask(&generation, "GET /own/u-1", &fields, Body::Unread);
     assert_eq!(seen.cache_hit, Some(true));

@@ -155,14 +155,18 @@ fn a_concealed_denial_looks_like_no_route() {
     };
     assert_eq!(head("/hidden"), head("/nowhere"));
     let post = |path: &str| {
-        gateway.ask(format!("POST {path} HTTP/1.1\r\nHost: app\r\nContent-Length: 2\r\nAuthorization: Bearer {user}\r\n\r\nab"))
+        gateway.ask(format!(
+            "POST {path} HTTP/1.1\r\nHost: app\r\nContent-Length: 2\r\nAuthorization: Bearer {user}\r\n\r\nab"
+        ))
     };
     assert_eq!(without_id(&post("/hidden")), without_id(&post("/nowhere")));
     assert!(upstream.take().is_empty());
     assert_eq!(gateway.get("/hidden", &token("u-9", &["admin"])).status, 200);
     // The operator knows better.
     let lines = gateway.audit(11);
-    assert!(lines.iter().any(|line| line["reason"] == "missing_role" && line["route"] == "hidden" && line["status"] == 404));
+    assert!(
+        lines.iter().any(|line| line["reason"] == "missing_role" && line["route"] == "hidden" && line["status"] == 404)
+    );
 }
 
 #[test]
@@ -193,7 +197,9 @@ fn a_connection_is_kept_behind_a_refusal() {
             assert_eq!(answer.status, status);
             assert!(!answer.closes(), "{answer:?}");
         }
-        client.send(format!("POST /admin HTTP/1.1\r\nHost: app\r\nContent-Length: 3\r\nAuthorization: Bearer {user}\r\n\r\nabc"));
+        client.send(format!(
+            "POST /admin HTTP/1.1\r\nHost: app\r\nContent-Length: 3\r\nAuthorization: Bearer {user}\r\n\r\nabc"
+        ));
         client.answer().is(403, "missing_role");
         client.send(format!("GET /api/a HTTP/1.1\r\nHost: app\r\nAuthorization: Bearer {user}\r\n\r\n"));
         assert_eq!(client.answer().status, 200);
@@ -220,21 +226,27 @@ fn no_answer_of_the_gateway_repeats_what_the_request_said() {
 fn grpc_callers_are_told_a_status_of_their_own() {
     let upstream = Upstream::start();
     let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let gone_route =
-        "apiVersion: cogward/v1\nroutes: [{ id: gone, path: /gone, upstream: gone, rules: [{ id: all, roles: [anyone] }] }]\n";
+    let gone_route = "apiVersion: cogward/v1\nroutes: [{ id: gone, path: /gone, upstream: gone, rules: [{ id: all, roles: [anyone] }] }]\n";
     let gateway = House::new(&upstream, ROUTES)
-        .file("policies/routes.yaml", &format!("defaults: {{ upstream: app }}\n{}", crate::support::routes_file(ROUTES)))
+        .file(
+            "policies/routes.yaml",
+            &format!("defaults: {{ upstream: app }}\n{}", crate::support::routes_file(ROUTES)),
+        )
         .file("policies/gone.yaml", gone_route)
-        .set("/upstreams", json!([
-            { "id": "app", "endpoints": [format!("http://{}", upstream.address())] },
-            { "id": "gone", "endpoints": [format!("http://{gone}")] },
-        ]))
+        .set(
+            "/upstreams",
+            json!([
+                { "id": "app", "endpoints": [format!("http://{}", upstream.address())] },
+                { "id": "gone", "endpoints": [format!("http://{gone}")] },
+            ]),
+        )
         .start();
     let mut client = H2::connect(gateway.listener);
     let user = token("u-1", &["user"]);
     let bearer = format!("Bearer {user}");
     let mut ask = |path: &str, kind: &str, authorization: Option<&str>| {
-        let mut request = H2Request::new(Method::POST, path).field("content-type", kind).field("te", "trailers").body("x");
+        let mut request =
+            H2Request::new(Method::POST, path).field("content-type", kind).field("te", "trailers").body("x");
         if let Some(authorization) = authorization {
             request = request.field("authorization", authorization);
         }
@@ -251,12 +263,17 @@ fn grpc_callers_are_told_a_status_of_their_own() {
             let answer = ask(path, kind, authorization);
             assert_eq!((answer.status, answer.is_head_only), (200, true), "{path}");
             assert_eq!(answer.field("content-type"), Some("application/grpc"));
-            assert_eq!((answer.field("grpc-status"), answer.field("grpc-message")), (Some(status), Some(message)), "{path}");
+            assert_eq!(
+                (answer.field("grpc-status"), answer.field("grpc-message")),
+                (Some(status), Some(message)),
+                "{path}"
+            );
         }
     }
     // Something else whose name begins alike, and HTTP/1, are told as everybody is.
     ask("/api/a", "application/grpc-web", None).is(401, "credential_missing");
-    let over_1 = gateway.ask("POST /api/a HTTP/1.1\r\nHost: app\r\nContent-Type: application/grpc\r\nContent-Length: 0\r\n\r\n");
+    let over_1 =
+        gateway.ask("POST /api/a HTTP/1.1\r\nHost: app\r\nContent-Type: application/grpc\r\nContent-Length: 0\r\n\r\n");
     over_1.is(401, "credential_missing");
     assert!(upstream.take().is_empty());
 }
@@ -284,7 +301,8 @@ fn keys_are_fetched_before_the_gateway_is_ready() {
     let upstream = Upstream::start();
     let keys = Upstream::with(|_, stream| {
         let body = crate::support::key().jwks();
-        let head = format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n", body.len());
+        let head =
+            format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n", body.len());
         stream.write_all(format!("{head}{body}").as_bytes()).is_ok()
     });
     let gateway = House::new(&upstream, ROUTES)
@@ -293,7 +311,11 @@ fn keys_are_fetched_before_the_gateway_is_ready() {
     assert_eq!(keys.take().iter().map(|request| request.line()).collect::<Vec<_>>(), ["GET /jwks.json HTTP/1.1"]);
     assert_eq!(gateway.get("/api/a", &token("u-1", &[])).status, 200);
     let status = gateway.status();
-    assert_eq!((&status["providers"][0]["keys"], &status["providers"][0]["provider"]), (&json!(1), &json!("main")), "{status}");
+    assert_eq!(
+        (&status["providers"][0]["keys"], &status["providers"][0]["provider"]),
+        (&json!(1), &json!("main")),
+        "{status}"
+    );
 }
 
 #[test]

@@ -14,8 +14,24 @@ const ROUTES: &str = "
 
 /// The fields of every line, in order.
 const FIELDS: [&str; 18] = [
-    "time", "request_id", "generation", "route", "method", "path", "outcome", "reason", "rule", "principal", "kind", "client_id",
-    "provider", "roles", "owner_source", "status", "decision_us", "upstream_us",
+    "time",
+    "request_id",
+    "generation",
+    "route",
+    "method",
+    "path",
+    "outcome",
+    "reason",
+    "rule",
+    "principal",
+    "kind",
+    "client_id",
+    "provider",
+    "roles",
+    "owner_source",
+    "status",
+    "decision_us",
+    "upstream_us",
 ];
 
 fn house() -> (Upstream, Gateway) {
@@ -39,7 +55,12 @@ fn every_request_leaves_one_line_refused_ones_too() {
         (format!("GET /own/u-2 HTTP/1.1\r\nHost: app\r\n{bearer}\r\n"), 403, "deny", json!("not_owner")),
         (format!("GET /hidden HTTP/1.1\r\nHost: app\r\n{bearer}\r\n"), 404, "deny", json!("missing_role")),
         ("GET /own/u-1 HTTP/1.1\r\nHost: app\r\n\r\n".to_owned(), 401, "deny", json!("credential_missing")),
-        ("GET /own/u-1 HTTP/1.1\r\nHost: app\r\nAuthorization: Bearer x\r\n\r\n".to_owned(), 401, "deny", json!("token_malformed")),
+        (
+            "GET /own/u-1 HTTP/1.1\r\nHost: app\r\nAuthorization: Bearer x\r\n\r\n".to_owned(),
+            401,
+            "deny",
+            json!("token_malformed"),
+        ),
         ("GET /nowhere HTTP/1.1\r\nHost: app\r\n\r\n".to_owned(), 404, "deny", json!("no_route")),
         ("TRACE /public/a HTTP/1.1\r\nHost: app\r\n\r\n".to_owned(), 405, "deny", json!("method_not_allowed")),
         ("GET /public/../a HTTP/1.1\r\nHost: app\r\n\r\n".to_owned(), 400, "deny", json!("target_ambiguous")),
@@ -50,9 +71,19 @@ fn every_request_leaves_one_line_refused_ones_too() {
         ("CONNECT app:443 HTTP/1.1\r\nHost: app:443\r\n\r\n".to_owned(), 400, "deny", json!("target_ambiguous")),
         ("GET /a HTTP/1.1\r\n\r\n".to_owned(), 400, "deny", json!("request_malformed")),
         ("GET /a HTTP/9.9\r\nHost: app\r\n\r\n".to_owned(), 400, "deny", json!("request_malformed")),
-        ("POST /public/a HTTP/1.1\r\nHost: app\r\nTransfer-Encoding: gzip\r\n\r\n".to_owned(), 400, "deny", json!("request_malformed")),
+        (
+            "POST /public/a HTTP/1.1\r\nHost: app\r\nTransfer-Encoding: gzip\r\n\r\n".to_owned(),
+            400,
+            "deny",
+            json!("request_malformed"),
+        ),
         (format!("GET /{} HTTP/1.1\r\nHost: app\r\n\r\n", "a".repeat(9000)), 431, "deny", json!("headers_too_large")),
-        ("POST /public/a HTTP/1.1\r\nHost: app\r\nContent-Length: 99999999\r\n\r\n".to_owned(), 413, "deny", json!("body_too_large")),
+        (
+            "POST /public/a HTTP/1.1\r\nHost: app\r\nContent-Length: 99999999\r\n\r\n".to_owned(),
+            413,
+            "deny",
+            json!("body_too_large"),
+        ),
     ];
     let mut expected = Vec::new();
     for (request, status, outcome, reason) in &requests {
@@ -70,8 +101,15 @@ fn every_request_leaves_one_line_refused_ones_too() {
         let found: Vec<_> = lines.iter().filter(|line| line["request_id"] == *id).collect();
         assert_eq!(found.len(), 1, "{id} {reason}");
         let line = found[0];
-        assert_eq!((&line["status"], &line["outcome"], &line["reason"]), (&json!(status), &json!(outcome), &reason), "{line}");
-        assert_eq!(line.as_object().unwrap().keys().collect::<BTreeSet<_>>(), FIELDS.map(str::to_owned).iter().collect());
+        assert_eq!(
+            (&line["status"], &line["outcome"], &line["reason"]),
+            (&json!(status), &json!(outcome), &reason),
+            "{line}"
+        );
+        assert_eq!(
+            line.as_object().unwrap().keys().collect::<BTreeSet<_>>(),
+            FIELDS.map(str::to_owned).iter().collect()
+        );
     }
 }
 
@@ -80,7 +118,8 @@ fn a_line_says_who_did_what_and_why() {
     let (_, gateway) = house();
     let user = token("u-1", &["user", "staff"]);
     let ask = |id: &str, line: &str| {
-        gateway.ask(format!("{line} HTTP/1.1\r\nHost: app\r\nX-Request-Id: {id}\r\nAuthorization: Bearer {user}\r\n\r\n"))
+        gateway
+            .ask(format!("{line} HTTP/1.1\r\nHost: app\r\nX-Request-Id: {id}\r\nAuthorization: Bearer {user}\r\n\r\n"))
     };
     assert_eq!(ask("allowed", "PUT /own/%75-1?secret=1").status, 200);
     let line = line_of(&gateway, "allowed");
@@ -143,7 +182,8 @@ fn a_scan_of_random_paths_adds_no_series() {
     let (_, gateway) = house();
     let series = || {
         let page = gateway.admin_get("/metrics").text();
-        let names = page.lines().filter(|line| !line.starts_with('#')).map(|line| line.rsplit_once(' ').unwrap().0.to_owned());
+        let names =
+            page.lines().filter(|line| !line.starts_with('#')).map(|line| line.rsplit_once(' ').unwrap().0.to_owned());
         names.collect::<BTreeSet<_>>()
     };
     let methods = ["GET", "POST", "BREW", "X1", "QUERY"];
@@ -157,7 +197,8 @@ fn a_scan_of_random_paths_adds_no_series() {
             2 => format!("/own/{mixed:x}"),
             _ => format!("/{mixed:x}/../x"),
         };
-        let method = if number < 40 { methods[number as usize % methods.len()].to_owned() } else { format!("M{mixed:x}") };
+        let method =
+            if number < 40 { methods[number as usize % methods.len()].to_owned() } else { format!("M{mixed:x}") };
         let method = if number % 3 == 0 { "GET".to_owned() } else { method };
         client.send(format!("{method} {path} HTTP/1.1\r\nHost: h{mixed:x}\r\nContent-Length: 0\r\n\r\n"));
         client.answer()
@@ -201,7 +242,9 @@ fn the_numbers_tell_what_happened() {
         ("cogward_policy_generation", &[], 1.0),
         ("cogward_build_info", &[], 1.0),
     ] {
-        crate::support::eventually(&format!("{name} {labels:?} {value}"), || (gateway.metric(name, labels) == value).then_some(()));
+        crate::support::eventually(&format!("{name} {labels:?} {value}"), || {
+            (gateway.metric(name, labels) == value).then_some(())
+        });
     }
     assert!(gateway.metric("process_resident_memory_bytes", &[]) > 0.0);
 }

@@ -95,7 +95,9 @@ fn a_megabyte_passes_down_byte_for_byte() {
         let body = pattern(MEGABYTE);
         let (head, body) = match request.target().as_str() {
             "/open/length" => (format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len()), body),
-            "/open/chunked" => ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n".to_owned(), chunked(&body, 7000)),
+            "/open/chunked" => {
+                ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n".to_owned(), chunked(&body, 7000))
+            }
             _ => ("HTTP/1.0 200 OK\r\n\r\n".to_owned(), body),
         };
         stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&body)).is_ok()
@@ -239,8 +241,11 @@ fn a_body_that_is_not_one_plain_json_document_is_refused() {
     let bearer = format!("Authorization: Bearer {}\r\n", token("u-1", &["user"]));
     let good = br#"{"item":{"owner":"u-1"}}"#;
     for kind in [
-        "", "Content-Type: text/plain\r\n", "Content-Type: application/x-www-form-urlencoded\r\n",
-        "Content-Type: application/json; charset=utf-16\r\n", "Content-Type: application/jsonp\r\n",
+        "",
+        "Content-Type: text/plain\r\n",
+        "Content-Type: application/x-www-form-urlencoded\r\n",
+        "Content-Type: application/json; charset=utf-16\r\n",
+        "Content-Type: application/jsonp\r\n",
         "Content-Type: application/json\r\nContent-Type: application/json\r\n",
         "Content-Type: application/json, text/plain\r\n",
         "Content-Type: application/json\r\nContent-Encoding: gzip\r\n",
@@ -250,13 +255,30 @@ fn a_body_that_is_not_one_plain_json_document_is_refused() {
         gateway.ask(post("/mine", &format!("{kind}{bearer}"), good)).is(415, "body_unsupported");
     }
     for body in [
-        &br#"{"item":{"owner":"u-2"},"item":{"owner":"u-1"}}"#[..], br#"{"item":{"owner":"u-1","owner":"u-2"}}"#,
-        br#"{"item":{"owner":"u-1","\u006fwner":"u-2"}}"#, br#"{"item":{"owner":"u-1"}}{"item":{"owner":"u-2"}}"#,
-        br#"{"item":{"owner":"u-1"}} x"#, br#"{"item":{"owner":"u-1"}"#, b"", b"\xef\xbb\xbf{}", br#"{"a":"\xff"}"#, b"{\"a\":\"\xff\"}",
+        &br#"{"item":{"owner":"u-2"},"item":{"owner":"u-1"}}"#[..],
+        br#"{"item":{"owner":"u-1","owner":"u-2"}}"#,
+        br#"{"item":{"owner":"u-1","\u006fwner":"u-2"}}"#,
+        br#"{"item":{"owner":"u-1"}}{"item":{"owner":"u-2"}}"#,
+        br#"{"item":{"owner":"u-1"}} x"#,
+        br#"{"item":{"owner":"u-1"}"#,
+        b"",
+        b"\xef\xbb\xbf{}",
+        br#"{"a":"\xff"}"#,
+        b"{\"a\":\"\xff\"}",
     ] {
-        gateway.ask(post("/mine", &format!("Content-Type: application/json\r\n{bearer}"), body)).is(400, "attribute_malformed");
+        gateway
+            .ask(post("/mine", &format!("Content-Type: application/json\r\n{bearer}"), body))
+            .is(400, "attribute_malformed");
     }
-    for body in [&b"{}"[..], b"[]", b"null", br#""u-1""#, br#"{"item":{"owner":""}}"#, br#"{"item":{"owner":null}}"#, br#"{"item":{"owner":["u-1"]}}"#] {
+    for body in [
+        &b"{}"[..],
+        b"[]",
+        b"null",
+        br#""u-1""#,
+        br#"{"item":{"owner":""}}"#,
+        br#"{"item":{"owner":null}}"#,
+        br#"{"item":{"owner":["u-1"]}}"#,
+    ] {
         let told = gateway.ask(post("/mine", &format!("Content-Type: application/json\r\n{bearer}"), body));
         assert!(told.status == 403 || told.status == 400, "{}: {told:?}", String::from_utf8_lossy(body));
     }
@@ -309,7 +331,11 @@ fn the_largest_decision_body_of_the_default_is_64_kib() {
 #[test]
 fn a_body_is_read_only_where_everything_else_has_passed() {
     let (upstream, gateway) = house();
-    let head = |fields: &str| format!("POST /guarded HTTP/1.1\r\nHost: app\r\nContent-Type: application/json\r\n{fields}Content-Length: 20\r\n\r\n");
+    let head = |fields: &str| {
+        format!(
+            "POST /guarded HTTP/1.1\r\nHost: app\r\nContent-Type: application/json\r\n{fields}Content-Length: 20\r\n\r\n"
+        )
+    };
     // None of these has to send a body to be told no.
     let mut client = gateway.connect();
     client.send(head(""));
@@ -329,7 +355,10 @@ fn a_client_that_expects_100_continue_gets_it() {
     for path in ["/mine", "/open/a"] {
         let mut client = gateway.connect();
         let fields = json_of("u-1");
-        client.send(format!("POST {path} HTTP/1.1\r\nHost: app\r\nExpect: 100-continue\r\nContent-Length: {}\r\n{fields}\r\n", body.len()));
+        client.send(format!(
+            "POST {path} HTTP/1.1\r\nHost: app\r\nExpect: 100-continue\r\nContent-Length: {}\r\n{fields}\r\n",
+            body.len()
+        ));
         assert_eq!(client.head().status, 100, "{path}");
         client.send(body);
         assert_eq!(client.answer().status, 200, "{path}");

@@ -35,18 +35,33 @@ fn a_bearer_token_is_read_in_one_way() {
     let (upstream, gateway) = house();
     let token = token("u-1", &[]);
     for scheme in ["Bearer", "bearer", "BEARER", "bEaReR"] {
-        assert_eq!(ask(&gateway, "GET /api/a", &format!("Authorization: {scheme} {token}\r\n")).status, 200, "{scheme}");
+        assert_eq!(
+            ask(&gateway, "GET /api/a", &format!("Authorization: {scheme} {token}\r\n")).status,
+            200,
+            "{scheme}"
+        );
     }
     assert_eq!(upstream.take().len(), 4);
     for value in [
-        format!("Bearer  {token}"), format!("Bearer\t{token}"), format!("Bearer:{token}"), format!("Bearer {token} x"),
-        format!("Bearer {token},"), format!("Bearer \"{token}\""), "Bearer".to_owned(), "Bearer x".to_owned(),
-        format!("Bearer {token}="), format!("Bearer {token}."), format!("Bearer {}", token.replace('.', "..")),
-        format!("Bearer {}", "e".repeat(9000)), format!("Bearer, Bearer {token}"),
+        format!("Bearer  {token}"),
+        format!("Bearer\t{token}"),
+        format!("Bearer:{token}"),
+        format!("Bearer {token} x"),
+        format!("Bearer {token},"),
+        format!("Bearer \"{token}\""),
+        "Bearer".to_owned(),
+        "Bearer x".to_owned(),
+        format!("Bearer {token}="),
+        format!("Bearer {token}."),
+        format!("Bearer {}", token.replace('.', "..")),
+        format!("Bearer {}", "e".repeat(9000)),
+        format!("Bearer, Bearer {token}"),
     ] {
         ask(&gateway, "GET /api/a", &format!("Authorization: {value}\r\n")).is(401, "token_invalid");
     }
-    for value in [token.clone(), format!("Basic {token}"), "Digest x".to_owned(), format!("Token {token}"), String::new()] {
+    for value in
+        [token.clone(), format!("Basic {token}"), "Digest x".to_owned(), format!("Token {token}"), String::new()]
+    {
         ask(&gateway, "GET /api/a", &format!("Authorization: {value}\r\n")).is(401, "credential_missing");
     }
     // A token in the query or the body is none.
@@ -114,13 +129,18 @@ fn a_token_is_found_in_each_configured_place() {
         assert_eq!(ask(&gateway, "GET /api/a", &fields).status, 200, "{fields}");
         assert_eq!(upstream.one().field("x-auth-request-user"), "u-1");
     }
-    for fields in [format!("Cookie: Session={token}\r\n"), format!("Cookie: xsession={token}\r\n"), format!("X_Token: {token}\r\n")] {
+    for fields in [
+        format!("Cookie: Session={token}\r\n"),
+        format!("Cookie: xsession={token}\r\n"),
+        format!("X_Token: {token}\r\n"),
+    ] {
         ask(&gateway, "GET /api/a", &fields).is(401, "credential_missing");
     }
     ask(&gateway, "GET /api/a", &format!("X-Token: Bearer {token}\r\n")).is(401, "token_invalid");
     // HTTP/2 may split cookies.
     let mut client = H2::connect(gateway.listener);
-    let request = H2Request::new(http::Method::GET, "/api/a").field("cookie", "a=b").field("cookie", &format!("session={token}"));
+    let request =
+        H2Request::new(http::Method::GET, "/api/a").field("cookie", "a=b").field("cookie", &format!("session={token}"));
     assert_eq!(client.ask(request.field("cookie", "c=d")).unwrap().status, 200);
     assert_eq!(upstream.one().field("cookie"), "a=b; c=d");
 }
@@ -131,10 +151,19 @@ fn another_site_cannot_write_with_the_cookie() {
     let cookie = format!("Cookie: session={}\r\n", token("u-1", &[]));
     let websocket = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
     for fields in [
-        "", "Origin: https://evil.example\r\n", "Origin: null\r\n", "Sec-Fetch-Site: cross-site\r\n", "Sec-Fetch-Site: same-site\r\n",
-        "Sec-Fetch-Site: same-site\r\nOrigin: http://app\r\n", "Origin: http://app\r\nOrigin: http://app\r\n",
-        "Sec-Fetch-Site: same-origin\r\nSec-Fetch-Site: same-origin\r\n", "Origin: https://app.example.evil\r\n",
-        "Origin: https://app\r\n", "Origin: http://app:81\r\n", "Origin: http://app.example\r\n", "Sec_Fetch_Site: same-origin\r\n",
+        "",
+        "Origin: https://evil.example\r\n",
+        "Origin: null\r\n",
+        "Sec-Fetch-Site: cross-site\r\n",
+        "Sec-Fetch-Site: same-site\r\n",
+        "Sec-Fetch-Site: same-site\r\nOrigin: http://app\r\n",
+        "Origin: http://app\r\nOrigin: http://app\r\n",
+        "Sec-Fetch-Site: same-origin\r\nSec-Fetch-Site: same-origin\r\n",
+        "Origin: https://app.example.evil\r\n",
+        "Origin: https://app\r\n",
+        "Origin: http://app:81\r\n",
+        "Origin: http://app.example\r\n",
+        "Sec_Fetch_Site: same-origin\r\n",
     ] {
         for method in ["POST", "PUT", "PATCH", "DELETE"] {
             let answer = ask(&gateway, &format!("{method} /api/a"), &format!("{cookie}{fields}"));
@@ -144,7 +173,10 @@ fn another_site_cannot_write_with_the_cookie() {
     }
     assert!(upstream.take().is_empty());
     for fields in [
-        "Sec-Fetch-Site: same-origin\r\n", "Sec-Fetch-Site: none\r\n", "Origin: http://app\r\n", "Origin: https://app.example\r\n",
+        "Sec-Fetch-Site: same-origin\r\n",
+        "Sec-Fetch-Site: none\r\n",
+        "Origin: http://app\r\n",
+        "Origin: https://app.example\r\n",
         "Sec-Fetch-Site: cross-site\r\nOrigin: https://app.example\r\n",
     ] {
         assert_eq!(ask(&gateway, "POST /api/a", &format!("{cookie}{fields}")).status, 200, "{fields}");
@@ -175,9 +207,12 @@ fn a_credential_that_fails_is_refused_where_none_is_needed() {
 #[test]
 fn a_route_may_ask_for_another_kind_of_token() {
     let (upstream, gateway) = house();
-    let id = signed(&with(access("u-1", &[]), json!({
-        "token_use": "id", "aud": "example", "client_id": null, "username": null, "cognito:username": "ada",
-    })));
+    let id = signed(&with(
+        access("u-1", &[]),
+        json!({
+            "token_use": "id", "aud": "example", "client_id": null, "username": null, "cognito:username": "ada",
+        }),
+    ));
     gateway.get("/api/a", &id).is(401, "token_invalid");
     assert_eq!(gateway.get("/ids", &id).status, 200);
     assert_eq!(upstream.one().field("x-auth-request-preferred-username"), "ada");

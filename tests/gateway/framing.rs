@@ -92,7 +92,18 @@ fn a_request_that_can_be_framed_in_two_ways_is_refused() {
 #[test]
 fn a_version_other_than_1_0_and_1_1_is_refused() {
     let (upstream, gateway) = house();
-    for version in ["HTTP/0.9", "HTTP/1.2", "HTTP/2.0", "HTTP/2", "HTTP/3", "http/1.1", "HTTP/1.1x", "HTTP/01.1", "HTP/1.1", "HTTP/1"] {
+    for version in [
+        "HTTP/0.9",
+        "HTTP/1.2",
+        "HTTP/2.0",
+        "HTTP/2",
+        "HTTP/3",
+        "http/1.1",
+        "HTTP/1.1x",
+        "HTTP/01.1",
+        "HTP/1.1",
+        "HTTP/1",
+    ] {
         let told = refused_alone(&gateway, format!("GET /a {version}\r\nHost: app\r\n\r\n").as_bytes());
         assert_eq!(told, (400, "request_malformed".to_owned()), "{version}");
     }
@@ -105,9 +116,20 @@ fn a_version_other_than_1_0_and_1_1_is_refused() {
 fn a_host_that_is_missing_repeated_or_odd_is_refused() {
     let (upstream, gateway) = house();
     for hosts in [
-        "", "Host:\r\n", "Host: app\r\nHost: app\r\n", "Host: app\r\nHost: other\r\n", "Host: app/admin\r\n",
-        "Host: app evil\r\n", "Host: app,evil\r\n", "Host: app:99999\r\n", "Host: app:x\r\n", "Host: app#x\r\n",
-        "Host: user@app\r\n", "Host: app?x\r\n", "Host: [::1\r\n", "Host: http://app\r\n",
+        "",
+        "Host:\r\n",
+        "Host: app\r\nHost: app\r\n",
+        "Host: app\r\nHost: other\r\n",
+        "Host: app/admin\r\n",
+        "Host: app evil\r\n",
+        "Host: app,evil\r\n",
+        "Host: app:99999\r\n",
+        "Host: app:x\r\n",
+        "Host: app#x\r\n",
+        "Host: user@app\r\n",
+        "Host: app?x\r\n",
+        "Host: [::1\r\n",
+        "Host: http://app\r\n",
     ] {
         let told = refused_alone(&gateway, format!("GET /a HTTP/1.1\r\n{hosts}\r\n").as_bytes());
         assert_eq!(told, (400, "request_malformed".to_owned()), "{hosts:?}");
@@ -121,8 +143,16 @@ fn a_host_that_is_missing_repeated_or_odd_is_refused() {
 fn a_broken_chunk_is_refused_and_the_rest_is_no_request() {
     let (upstream, gateway) = house();
     for body in [
-        "0x3\r\nabc\r\n0\r\n\r\n", "+3\r\nabc\r\n0\r\n\r\n", "-3\r\nabc\r\n0\r\n\r\n", "3\nabc\n0\n\n", "3\r\nabcd\r\n0\r\n\r\n",
-        "3\r\nabc0\r\n\r\n", "\r\nabc\r\n0\r\n\r\n", "3;\nabc\r\n0\r\n\r\n", "FFFFFFFFFFFFFFFFF\r\nabc\r\n0\r\n\r\n", "g\r\nabc\r\n0\r\n\r\n",
+        "0x3\r\nabc\r\n0\r\n\r\n",
+        "+3\r\nabc\r\n0\r\n\r\n",
+        "-3\r\nabc\r\n0\r\n\r\n",
+        "3\nabc\n0\n\n",
+        "3\r\nabcd\r\n0\r\n\r\n",
+        "3\r\nabc0\r\n\r\n",
+        "\r\nabc\r\n0\r\n\r\n",
+        "3;\nabc\r\n0\r\n\r\n",
+        "FFFFFFFFFFFFFFFFF\r\nabc\r\n0\r\n\r\n",
+        "g\r\nabc\r\n0\r\n\r\n",
     ] {
         let mut client = gateway.connect();
         client.try_send(format!(
@@ -238,6 +268,25 @@ fn hop_by_hop_fields_do_not_arrive() {
         assert!(!seen.has(name), "{name}: {}", String::from_utf8_lossy(&seen.head));
     }
     assert_eq!(seen.field("x-kept"), "1");
+}
+
+#[test]
+fn a_connection_field_that_nominates_too_much_or_nonsense_is_refused() {
+    let (upstream, gateway) = house();
+    let many: Vec<_> = (0..40).map(|number| format!("x-{number}")).collect();
+    for nominated in [many.join(", "), "\"x-a\"".to_owned(), "x a".to_owned(), "host".to_owned(), ":path".to_owned()] {
+        let answer = gateway.ask(format!("GET /a HTTP/1.1\r\nHost: app\r\nConnection: {nominated}\r\n\r\n"));
+        answer.is(400, "request_malformed");
+    }
+    assert!(upstream.take().is_empty());
+    // A nominated length must not leave its body without one.
+    let mut client = gateway.connect();
+    client.send("POST /a HTTP/1.1\r\nHost: app\r\nConnection: content-length\r\nContent-Length: 3\r\n\r\nabc");
+    let status = client.answer().status;
+    for seen in upstream.take() {
+        assert_eq!((status, seen.field("content-length"), seen.body.as_slice()), (200, "3".to_owned(), &b"abc"[..]));
+    }
+    assert!([200, 400].contains(&status));
 }
 
 #[test]

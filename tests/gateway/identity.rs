@@ -3,25 +3,34 @@
 use http::{HeaderMap, Method};
 use serde_json::json;
 
-use crate::support::{Gateway, H2, H2Request, House, Upstream, access, eventually, ok, routes_file, signed, token, with};
+use crate::support::{
+    Gateway, H2, H2Request, House, Upstream, access, eventually, ok, routes_file, signed, token, with,
+};
 
 const ROUTES: &str = "
 - { id: public, path: '/public/{rest..}', rules: [ { id: everyone, roles: [anyone] } ] }
 - { id: none, path: '/none', authentication: none, rules: [ { id: everyone, roles: [anyone] } ] }
 - { id: api, path: '/api/{rest..}', rules: [ { id: signed-in, roles: [authenticated] } ] }";
 
-const IDENTITY: [&str; 4] = [
-    "x-auth-request-user",
-    "x-auth-request-preferred-username",
-    "x-auth-request-email",
-    "x-auth-request-groups",
-];
+const IDENTITY: [&str; 4] =
+    ["x-auth-request-user", "x-auth-request-preferred-username", "x-auth-request-email", "x-auth-request-groups"];
 
 /// Fields by which a client may try to say who it is.
 const SPOOFS: &[&str] = &[
-    "X-Auth-Request-User", "x-auth-request-user", "X-AUTH-REQUEST-USER", "X_Auth_Request_User", "X.Auth.Request.User",
-    "X-Auth_Request.User", "x_auth-request-groups", "X-Auth-Request-Groups", "X-Auth-Request-Email", "X_AUTH_REQUEST_EMAIL",
-    "X-Auth-Request-Preferred-Username", "X-Auth-Request-Access-Token", "X-Auth-Request-Anything", "x_auth_request_role",
+    "X-Auth-Request-User",
+    "x-auth-request-user",
+    "X-AUTH-REQUEST-USER",
+    "X_Auth_Request_User",
+    "X.Auth.Request.User",
+    "X-Auth_Request.User",
+    "x_auth-request-groups",
+    "X-Auth-Request-Groups",
+    "X-Auth-Request-Email",
+    "X_AUTH_REQUEST_EMAIL",
+    "X-Auth-Request-Preferred-Username",
+    "X-Auth-Request-Access-Token",
+    "X-Auth-Request-Anything",
+    "x_auth_request_role",
 ];
 
 fn house() -> (Upstream, Gateway) {
@@ -51,11 +60,8 @@ fn identity_headers_of_the_client_are_replaced_by_the_gateways() {
     let answer =
         gateway.ask(format!("GET /api/a HTTP/1.1\r\nHost: app\r\n{spoofs}Authorization: Bearer {token}\r\n\r\n"));
     assert_eq!(answer.status, 200);
-    let expected = [
-        "x-auth-request-groups: user,staff",
-        "x-auth-request-preferred-username: u-1",
-        "x-auth-request-user: u-1",
-    ];
+    let expected =
+        ["x-auth-request-groups: user,staff", "x-auth-request-preferred-username: u-1", "x-auth-request-user: u-1"];
     assert_eq!(identity_of(&upstream.one()), expected);
 }
 
@@ -89,13 +95,17 @@ fn identity_headers_are_removed_over_http2() {
 fn identity_headers_survive_a_connection_field_that_nominates_them() {
     let (upstream, gateway) = house();
     let token = token("u-1", &["user"]);
-    for nominated in ["X-Auth-Request-User", "x-auth-request-user, x-auth-request-groups", "close, X-Auth-Request-User"] {
+    for nominated in ["X-Auth-Request-User", "x-auth-request-user, x-auth-request-groups", "close, X-Auth-Request-User"]
+    {
         let answer = gateway.ask(format!(
             "GET /api/a HTTP/1.1\r\nHost: app\r\nConnection: {nominated}\r\nX-Auth-Request-User: root\r\nAuthorization: Bearer {token}\r\n\r\n"
         ));
         assert_eq!(answer.status, 200, "{nominated}");
         let seen = upstream.one();
-        assert_eq!((seen.field("x-auth-request-user"), seen.field("x-auth-request-groups")), ("u-1".into(), "user".into()));
+        assert_eq!(
+            (seen.field("x-auth-request-user"), seen.field("x-auth-request-groups")),
+            ("u-1".into(), "user".into())
+        );
         assert!(!seen.field("connection").contains("auth-request"));
     }
 }
@@ -134,11 +144,15 @@ fn identity_headers_in_trailers_do_not_arrive() {
     assert_eq!(seen.field("x-auth-request-user"), "u-1");
 
     let mut client = H2::connect(gateway.listener);
-    let mut request = H2Request::new(Method::POST, "/api/a").field("authorization", &format!("Bearer {token}")).body("abc");
+    let mut request =
+        H2Request::new(Method::POST, "/api/a").field("authorization", &format!("Bearer {token}")).body("abc");
     request.trailers = HeaderMap::from_iter([("x-auth-request-user".parse().unwrap(), "root".parse().unwrap())]);
     assert_eq!(client.ask(request).unwrap().status, 200);
     let seen = upstream.one();
-    assert_eq!((seen.body.as_slice(), String::from_utf8(seen.trailers.clone()).unwrap().as_str()), (&b"abc"[..], "\r\n"));
+    assert_eq!(
+        (seen.body.as_slice(), String::from_utf8(seen.trailers.clone()).unwrap().as_str()),
+        (&b"abc"[..], "\r\n")
+    );
     assert_eq!(seen.field("x-auth-request-user"), "u-1");
 }
 
@@ -157,7 +171,10 @@ fn identity_headers_are_stripped_on_every_attempt() {
         assert_eq!(identity_of(&seen), ["x-auth-request-preferred-username: u-1", "x-auth-request-user: u-1"]);
         assert!(!seen.has("authorization"));
     }
-    assert!(gateway.metric("cogward_upstream_errors_total", &["kind=\"connect\""]) >= 1.0, "the first server was asked");
+    assert!(
+        gateway.metric("cogward_upstream_errors_total", &["kind=\"connect\""]) >= 1.0,
+        "the first server was asked"
+    );
 }
 
 #[test]
@@ -211,10 +228,13 @@ fn a_policy_that_reads_an_identity_header_does_not_compile() {
 fn configured_identity_headers_are_set_and_their_aliases_removed() {
     let upstream = Upstream::start();
     let gateway = House::new(&upstream, ROUTES)
-        .set("/identity_headers", json!({
-            "X-User": "id", "X-Roles": "roles", "X-Kind": "kind", "X-Client": "client_id", "X-Pool": "provider",
-            "X-Level": "custom:level", "X-Nothing": "custom:nothing",
-        }))
+        .set(
+            "/identity_headers",
+            json!({
+                "X-User": "id", "X-Roles": "roles", "X-Kind": "kind", "X-Client": "client_id", "X-Pool": "provider",
+                "X-Level": "custom:level", "X-Nothing": "custom:nothing",
+            }),
+        )
         .start();
     let token = signed(&with(access("u-1", &["a", "b"]), json!({ "custom:level": 7 })));
     let answer = gateway.ask(format!(
@@ -284,10 +304,27 @@ fn a_name_beyond_ascii_goes_as_its_bytes() {
 fn overrides_of_method_path_host_and_client_do_not_arrive() {
     let (upstream, gateway) = house();
     let names = [
-        "X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override", "X_HTTP_Method_Override", "X-Original-URL",
-        "X-Rewrite-URL", "X-Original-Method", "X-Forwarded-Uri", "X-Forwarded-Prefix", "X-Forwarded-Method", "Forwarded",
-        "X-Real-IP", "X-Original-Host", "X-Host", "Proxy", "True-Client-IP", "X_Forwarded_For", "X.Forwarded.Host",
-        "Transfer_Encoding", "Content_Length", "Content.Length",
+        "X-HTTP-Method-Override",
+        "X-HTTP-Method",
+        "X-Method-Override",
+        "X_HTTP_Method_Override",
+        "X-Original-URL",
+        "X-Rewrite-URL",
+        "X-Original-Method",
+        "X-Forwarded-Uri",
+        "X-Forwarded-Prefix",
+        "X-Forwarded-Method",
+        "Forwarded",
+        "X-Real-IP",
+        "X-Original-Host",
+        "X-Host",
+        "Proxy",
+        "True-Client-IP",
+        "X_Forwarded_For",
+        "X.Forwarded.Host",
+        "Transfer_Encoding",
+        "Content_Length",
+        "Content.Length",
     ];
     let fields: String = names.iter().map(|name| format!("{name}: /admin\r\n")).collect();
     assert_eq!(gateway.ask(format!("GET /public/a HTTP/1.1\r\nHost: app\r\n{fields}X-Kept: 1\r\n\r\n")).status, 200);
@@ -333,7 +370,13 @@ fn a_request_id_is_kept_when_it_is_well_formed_and_replaced_when_not() {
         id
     };
     assert_eq!(ask("X-Request-Id: my-id_1.2\r\n"), "my-id_1.2");
-    for fields in ["", "X-Request-Id: a b\r\n", "X-Request-Id: a\"b\r\n", "X-Request-Id: a\r\nX-Request-Id: b\r\n", "X-Request-Id:\r\n"] {
+    for fields in [
+        "",
+        "X-Request-Id: a b\r\n",
+        "X-Request-Id: a\"b\r\n",
+        "X-Request-Id: a\r\nX-Request-Id: b\r\n",
+        "X-Request-Id:\r\n",
+    ] {
         let made = ask(fields);
         assert!(made.len() > 16 && !made.contains([' ', '"', '|']), "{fields:?} {made}");
     }

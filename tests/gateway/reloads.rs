@@ -32,7 +32,10 @@ fn a_changed_policy_takes_effect() {
     becomes(&gateway, "/page", 401);
     let second = generation(&gateway);
     assert!(second > first);
-    gateway.write("policies/more.yaml", &routes_file("- { id: more, path: /more, rules: [ { id: everyone, roles: [anyone] } ] }"));
+    gateway.write(
+        "policies/more.yaml",
+        &routes_file("- { id: more, path: /more, rules: [ { id: everyone, roles: [anyone] } ] }"),
+    );
     becomes(&gateway, "/more", 200);
     fs::remove_file(gateway.path("policies/more.yaml")).unwrap();
     becomes(&gateway, "/more", 404);
@@ -97,7 +100,10 @@ fn a_config_map_that_swaps_its_data_takes_effect_at_once() {
     let upstream = Upstream::start();
     let house = House::new(&upstream, OPEN)
         .file("mount/..2026_01/routes.yaml", &routes_file(OPEN))
-        .file("mount/..2026_01/more.yaml", &routes_file("- { id: more, path: /more, rules: [ { id: everyone, roles: [anyone] } ] }"))
+        .file(
+            "mount/..2026_01/more.yaml",
+            &routes_file("- { id: more, path: /more, rules: [ { id: everyone, roles: [anyone] } ] }"),
+        )
         .set("/policies/path", json!("mount"));
     let mount = house.path("mount");
     symlink("..2026_01", mount.join("..data")).unwrap();
@@ -109,7 +115,11 @@ fn a_config_map_that_swaps_its_data_takes_effect_at_once() {
 
     fs::create_dir(mount.join("..2026_02")).unwrap();
     fs::write(mount.join("..2026_02/routes.yaml"), routes_file(CLOSED)).unwrap();
-    fs::write(mount.join("..2026_02/more.yaml"), routes_file("- { id: more, path: /more, rules: [ { id: admins, roles: [admin] } ] }")).unwrap();
+    fs::write(
+        mount.join("..2026_02/more.yaml"),
+        routes_file("- { id: more, path: /more, rules: [ { id: admins, roles: [admin] } ] }"),
+    )
+    .unwrap();
     symlink("..2026_02", mount.join("..data_tmp")).unwrap();
     fs::rename(mount.join("..data_tmp"), mount.join("..data")).unwrap();
     fs::remove_dir_all(mount.join("..2026_01")).unwrap();
@@ -126,7 +136,10 @@ fn changed_settings_take_effect() {
     settings["identity_headers"] = json!({ "X-Who": "id" });
     settings["limits"] = json!({ "target_bytes": "100B" });
     settings["upstreams"][0]["endpoints"] = json!([format!("http://{}", other.address())]);
-    gateway.write("policies/routes.yaml", &routes_file("- { id: page, path: '/{rest..}', rules: [ { id: all, roles: [authenticated] } ] }"));
+    gateway.write(
+        "policies/routes.yaml",
+        &routes_file("- { id: page, path: '/{rest..}', rules: [ { id: all, roles: [authenticated] } ] }"),
+    );
     gateway.write("cogward.yaml", &settings.to_string());
     let token = token("u-1", &[]);
     eventually("the new upstream", || {
@@ -149,7 +162,10 @@ fn changed_settings_take_effect() {
 #[test]
 fn a_changed_key_file_takes_effect_and_drops_what_was_verified() {
     let (_, gateway) = house();
-    gateway.write("policies/routes.yaml", &routes_file("- { id: page, path: /page, rules: [ { id: all, roles: [authenticated] } ] }"));
+    gateway.write(
+        "policies/routes.yaml",
+        &routes_file("- { id: page, path: /page, rules: [ { id: all, roles: [authenticated] } ] }"),
+    );
     becomes(&gateway, "/page", 401);
     let (old, claims) = (token("u-1", &[]), crate::support::access("u-1", &[]));
     assert_eq!(gateway.get("/page", &old).status, 200);

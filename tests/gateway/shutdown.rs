@@ -33,7 +33,8 @@ fn a_request_in_flight_is_finished_and_new_ones_are_served_until_the_delay_is_ov
     eventually("the slow request", || upstream.take().iter().any(|seen| seen.target() == "/slow").then_some(()));
 
     gateway.signal("TERM");
-    let red = eventually("readiness to turn red", || Some(gateway.admin_get("/readyz")).filter(|told| told.status == 503));
+    let red =
+        eventually("readiness to turn red", || Some(gateway.admin_get("/readyz")).filter(|told| told.status == 503));
     assert!(red.text().contains("draining"), "{red:?}");
     assert_eq!(gateway.admin_get("/livez").status, 200);
     // Still served, on a new connection and on one that was open, and told to go elsewhere.

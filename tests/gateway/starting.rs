@@ -53,7 +53,10 @@ fn files_that_do_not_compile_end_the_start_with_3() {
         house().file("policies/more.yaml", ""),
         house().file("policies/more.yaml", &routes_file(ROUTES)),
         house().file("policies/routes.yaml", "apiVersion: cogward/v1\nroutes: []\n"),
-        house().file("policies/routes.yaml", &routes_file("- { id: r, path: /r, rules: [ { id: x, when: 'principal.nothing' } ] }")),
+        house().file(
+            "policies/routes.yaml",
+            &routes_file("- { id: r, path: /r, rules: [ { id: x, when: 'principal.nothing' } ] }"),
+        ),
         house().file("policies/routes.yaml", &routes_file("- { id: r, path: /r, rules: [ { id: x } ] }")),
         house().file("jwks.json", "{}"),
     ];
@@ -79,7 +82,15 @@ fn every_problem_of_every_file_is_told_at_once() {
 
 #[test]
 fn arguments_that_make_no_sense_end_with_64() {
-    for arguments in [&[][..], &["serv"], &["serve", "--nope"], &["serve", "extra"], &["validate", "--output", "xml"], &["token", "--nope"], &["--nope"]] {
+    for arguments in [
+        &[][..],
+        &["serv"],
+        &["serve", "--nope"],
+        &["serve", "extra"],
+        &["validate", "--output", "xml"],
+        &["token", "--nope"],
+        &["--nope"],
+    ] {
         let (code, said) = run(arguments);
         assert_eq!(code, Some(64), "{arguments:?}: {said}");
     }

@@ -75,7 +75,11 @@ fn an_upstream_that_is_late_is_answered_504() {
 fn a_post_is_sent_once_when_the_upstream_dies() {
     let (upstream, other) = (Upstream::with(|_, _| false), Upstream::with(|_, _| false));
     let gateway = House::before(&[upstream.address(), other.address()], ROUTES).start();
-    for framing in ["Content-Length: 3\r\n\r\nabc", "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n", "Content-Length: 0\r\n\r\n"] {
+    for framing in [
+        "Content-Length: 3\r\n\r\nabc",
+        "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+        "Content-Length: 0\r\n\r\n",
+    ] {
         gateway.ask(format!("POST /open/a HTTP/1.1\r\nHost: app\r\n{framing}")).is(502, "upstream_unreachable");
         assert_eq!(upstream.take().len() + other.take().len(), 1);
     }
@@ -124,8 +128,12 @@ fn connections_to_the_upstream_are_kept() {
 #[test]
 fn an_answer_with_broken_framing_is_502() {
     for answer in [
-        "garbage\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabc",
-        "HTTP/1.1 abc\r\n\r\n", "", "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
+        "garbage\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabc",
+        "HTTP/1.1 abc\r\n\r\n",
+        "",
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
     ] {
         let upstream = Upstream::with(move |_, stream| {
             let _ = stream.write_all(answer.as_bytes());
@@ -139,7 +147,11 @@ fn an_answer_with_broken_framing_is_502() {
 #[test]
 fn an_answer_that_breaks_off_does_not_look_whole() {
     let upstream = Upstream::with(|request, stream| {
-        let head = if request.target().ends_with("length") { "Content-Length: 10\r\n\r\nabc" } else { "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n" };
+        let head = if request.target().ends_with("length") {
+            "Content-Length: 10\r\n\r\nabc"
+        } else {
+            "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"
+        };
         let _ = stream.write_all(format!("HTTP/1.1 200 OK\r\n{head}").as_bytes());
         false
     });
@@ -310,7 +322,10 @@ fn a_route_edits_headers_both_ways() {
     let seen = upstream.one();
     assert_eq!(["x-tenant", "x-over", "x-kept"].map(|name| seen.field(name)), ["blue", "gateway", "1"]);
     assert!(!seen.has("x-debug"));
-    assert_eq!(["x-frame-options", "x-powered-by", "x-kept"].map(|name| answer.field(name)), [Some("DENY"), None, Some("1")]);
+    assert_eq!(
+        ["x-frame-options", "x-powered-by", "x-kept"].map(|name| answer.field(name)),
+        [Some("DENY"), None, Some("1")]
+    );
 }
 
 #[test]

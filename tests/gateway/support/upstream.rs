@@ -158,7 +158,9 @@ fn read_request(reader: &mut BufReader<TcpStream>, writer: &mut TcpStream) -> Op
             }
             reader.read_line(&mut String::new()).ok()?;
         }
-        while !request.trailers.ends_with(b"\r\n") || !(request.trailers == b"\r\n" || request.trailers.ends_with(b"\r\n\r\n")) {
+        while !request.trailers.ends_with(b"\r\n")
+            || !(request.trailers == b"\r\n" || request.trailers.ends_with(b"\r\n\r\n"))
+        {
             (reader.read_until(b'\n', &mut request.trailers).ok()? > 0).then_some(())?;
         }
     } else if let Ok(length) = request.field("content-length").parse() {
