@@ -53,7 +53,6 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("notify::", &["reload"]),
     ("prometheus::", &["telemetry"]),
     ("clap::", &["cli"]),
-    ("matchit", &["policy"]),
     ("cel::", &["policy"]),
     ("quick_cache", &["token"]),
     ("pingora", &["admin", "dev", "edge", "proxy", "reload", "server"]),
