@@ -120,7 +120,7 @@ policies: { path: '${FOLDER:-rules}', allow_empty: true, cerbos: { default_polic
     fn what_is_guessed_of_good_settings_is_what_they_say() {
         let env = |name: &str| (name == "POOL").then(|| "eu-west-1_B".to_owned());
         let (settings, report) = Settings::compile(&file(TEXT), &env);
-        let outline = settings.expect(&report.to_string()).outline();
+        let outline = settings.unwrap_or_else(|| panic!("{report}")).outline();
         assert_eq!(outline.policies, PathBuf::from("etc/rules"));
         assert_eq!(Outline::guess(&file(TEXT), &env), Some(outline));
     }
