@@ -99,3 +99,5 @@ fn denied(principal: &Principal, route: &Route, reason: DenyReason) -> Denial {
 
 #[cfg(test)]
 pub(crate) mod testing;
+#[cfg(test)]
+mod tests;

@@ -64,26 +64,24 @@ pub enum Node {
 }
 
 impl Node {
-    /// The value under `key`, when this is a map that has it.
-    pub fn get(&self, key: &str) -> Option<&Node> {
-        match self {
-            Self::Map(entries) => entries.iter().find(|(name, _)| name == key).map(|(_, value)| value),
-            Self::Null
-            | Self::Bool(_)
-            | Self::Integer(_)
-            | Self::Float(_)
-            | Self::Text(_)
-            | Self::Expanded(_)
-            | Self::List(_) => None,
-        }
-    }
-
     /// The string that this node holds.
     pub fn as_text(&self) -> Option<&str> {
-        match self {
-            Self::Text(text) | Self::Expanded(text) => Some(text),
-            Self::Null | Self::Bool(_) | Self::Integer(_) | Self::Float(_) | Self::List(_) | Self::Map(_) => None,
-        }
+        if let Self::Text(text) | Self::Expanded(text) = self { Some(text) } else { None }
+    }
+
+    /// The items of this list.
+    pub fn as_list(&self) -> Option<&[Node]> {
+        if let Self::List(items) = self { Some(items) } else { None }
+    }
+
+    /// The entries of this map.
+    pub fn as_map(&self) -> Option<&[(String, Node)]> {
+        if let Self::Map(entries) = self { Some(entries) } else { None }
+    }
+
+    /// The value under `key`, when this is a map that has it.
+    pub fn get(&self, key: &str) -> Option<&Node> {
+        self.as_map()?.iter().find(|(name, _)| name == key).map(|(_, value)| value)
     }
 
     /// The same value as JSON; `None` for a number that JSON cannot hold.

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     identity::{CredentialSource, Origin},
-    yaml::{Cursor, MapCursor, Node},
+    yaml::{Cursor, MapCursor},
 };
 
 /// The claim that names the principal, where neither the provider nor the section says otherwise.
@@ -58,31 +58,21 @@ fn credentials(at: &Cursor<'_>, identity_headers: &[IdentityHeader]) -> Option<V
 }
 
 fn credential(at: &Cursor<'_>, identity_headers: &[IdentityHeader]) -> Option<CredentialSource> {
-    let wrong = |at: &Cursor<'_>| {
-        at.error("C021", "a credential is `bearer`, `{ cookie: NAME }` or `{ header: NAME }`");
-        None
-    };
-    match at.node() {
-        Node::Text(text) | Node::Expanded(text) if text == "bearer" => Some(CredentialSource::Bearer),
-        Node::Map(entries) if entries.len() == 1 => {
-            let mut map = at.map()?;
-            let source = match (map.take("cookie"), map.take("header")) {
-                (Some(cookie), _) => cookie_name(&cookie).map(CredentialSource::Cookie),
-                (None, Some(header)) => credential_header(&header, identity_headers),
-                (None, None) => None,
-            };
-            map.finish();
-            source
-        }
-        Node::Null
-        | Node::Bool(_)
-        | Node::Integer(_)
-        | Node::Float(_)
-        | Node::Text(_)
-        | Node::Expanded(_)
-        | Node::List(_)
-        | Node::Map(_) => wrong(at),
+    if at.node().as_text() == Some("bearer") {
+        return Some(CredentialSource::Bearer);
     }
+    if at.node().as_map().is_none_or(|entries| entries.len() != 1) {
+        at.error("C021", "a credential is `bearer`, `{ cookie: NAME }` or `{ header: NAME }`");
+        return None;
+    }
+    let mut map = at.map()?;
+    let source = match (map.take("cookie"), map.take("header")) {
+        (Some(cookie), _) => cookie_name(&cookie).map(CredentialSource::Cookie),
+        (None, Some(header)) => credential_header(&header, identity_headers),
+        (None, None) => None,
+    };
+    map.finish();
+    source
 }
 
 /// A cookie name is a token (RFC 6265 section 4.1.1).

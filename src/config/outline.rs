@@ -93,20 +93,7 @@ fn identity_headers(file: &SourceFile, node: &Node) -> Vec<IdentityHeader> {
 }
 
 fn items(list: Option<&Node>) -> impl Iterator<Item = &Node> {
-    let items = match list {
-        Some(Node::List(items)) => items.as_slice(),
-        Some(
-            Node::Null
-            | Node::Bool(_)
-            | Node::Integer(_)
-            | Node::Float(_)
-            | Node::Text(_)
-            | Node::Expanded(_)
-            | Node::Map(_),
-        )
-        | None => &[],
-    };
-    items.iter()
+    list.and_then(Node::as_list).into_iter().flatten()
 }
 
 fn ids(list: Option<&Node>) -> impl Iterator<Item = &str> {

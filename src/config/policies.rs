@@ -7,7 +7,7 @@ use super::{
     bounds::POLL,
     read::{beside, duration, or, path, word},
 };
-use crate::yaml::{Cursor, Node};
+use crate::yaml::Cursor;
 
 /// The folder where `policies.path` is left out.
 pub(super) const PATH: &str = "../policies";
@@ -61,20 +61,12 @@ fn not_supported(at: &Cursor<'_>, what: &str, help: &str) {
 }
 
 fn globals(at: &Cursor<'_>) -> Option<()> {
-    match at.node() {
-        Node::Map(entries) if entries.is_empty() => Some(()),
-        Node::Map(_) => {
-            not_supported(at, "naming globals", "write `globals: {}` or leave it out");
-            None
-        }
-        Node::Null
-        | Node::Bool(_)
-        | Node::Integer(_)
-        | Node::Float(_)
-        | Node::Text(_)
-        | Node::Expanded(_)
-        | Node::List(_) => at.map().map(|_| ()),
+    if at.node().as_map().is_some_and(<[_]>::is_empty) {
+        return Some(());
     }
+    at.map()?;
+    not_supported(at, "naming globals", "write `globals: {}` or leave it out");
+    None
 }
 
 fn schema_enforcement(at: &Cursor<'_>) -> Option<()> {

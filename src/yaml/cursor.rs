@@ -98,49 +98,30 @@ impl<'a> Cursor<'a> {
 
     /// A map with at least one entry.
     pub fn map(&self) -> Option<MapCursor<'a>> {
-        match self.node {
-            Node::Map(entries) if entries.is_empty() => {
-                self.error_with_help("Y004", "the map is empty", "fill it or leave the key out");
-                None
-            }
-            Node::Map(entries) => Some(MapCursor { cursor: self.clone(), entries, taken: Vec::new() }),
-            Node::Null
-            | Node::Bool(_)
-            | Node::Integer(_)
-            | Node::Float(_)
-            | Node::Text(_)
-            | Node::Expanded(_)
-            | Node::List(_) => {
-                self.expected("a map");
-                None
-            }
+        let Some(entries) = self.node.as_map() else {
+            self.expected("a map");
+            return None;
+        };
+        if entries.is_empty() {
+            self.error_with_help("Y004", "the map is empty", "fill it or leave the key out");
+            return None;
         }
+        Some(MapCursor { cursor: self.clone(), entries, taken: Vec::new() })
     }
 
     /// The items of a list with at least one item.
     pub fn list(&self) -> Option<Vec<Cursor<'a>>> {
-        match self.node {
-            Node::List(items) if items.is_empty() => {
-                self.error_with_help("Y004", "the list is empty", "fill it or leave the key out");
-                None
-            }
-            Node::List(_) => self.list_or_empty(),
-            Node::Null
-            | Node::Bool(_)
-            | Node::Integer(_)
-            | Node::Float(_)
-            | Node::Text(_)
-            | Node::Expanded(_)
-            | Node::Map(_) => {
-                self.expected("a list");
-                None
-            }
+        let items = self.list_or_empty()?;
+        if items.is_empty() {
+            self.error_with_help("Y004", "the list is empty", "fill it or leave the key out");
+            return None;
         }
+        Some(items)
     }
 
     /// The items of a list that may be empty, for the few keys whose default is an empty list.
     pub fn list_or_empty(&self) -> Option<Vec<Cursor<'a>>> {
-        let Node::List(items) = self.node else {
+        let Some(items) = self.node.as_list() else {
             self.expected("a list");
             return None;
         };
@@ -180,29 +161,23 @@ impl<'a> Cursor<'a> {
 
     /// `true` or `false`.
     pub fn bool(&self) -> Option<bool> {
-        match self.node {
-            Node::Bool(value) => Some(*value),
-            Node::Expanded(text) if text == "true" => Some(true),
-            Node::Expanded(text) if text == "false" => Some(false),
-            Node::Null
-            | Node::Integer(_)
-            | Node::Float(_)
-            | Node::Text(_)
-            | Node::Expanded(_)
-            | Node::List(_)
-            | Node::Map(_) => {
-                self.expected("`true` or `false`");
-                None
-            }
+        let value = match (self.node, self.node.as_text()) {
+            (Node::Bool(value), _) => Some(*value),
+            (Node::Expanded(_), Some(text)) => text.parse().ok(),
+            (_, _) => None,
+        };
+        if value.is_none() {
+            self.expected("`true` or `false`");
         }
+        value
     }
 
     /// A whole number in `range`.
     pub fn integer(&self, range: RangeInclusive<u64>) -> Option<u64> {
-        let value = match self.node {
-            Node::Integer(value) => Some(*value),
-            Node::Expanded(text) => text.parse().ok(),
-            Node::Null | Node::Bool(_) | Node::Float(_) | Node::Text(_) | Node::List(_) | Node::Map(_) => None,
+        let value = match (self.node, self.node.as_text()) {
+            (Node::Integer(value), _) => Some(*value),
+            (Node::Expanded(_), Some(text)) => text.parse().ok(),
+            (_, _) => None,
         };
         let Some(value) = value else {
             self.expected("a whole number");

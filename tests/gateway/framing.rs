@@ -271,6 +271,25 @@ fn hop_by_hop_fields_do_not_arrive() {
 }
 
 #[test]
+fn a_connection_field_that_nominates_too_much_or_nonsense_is_refused() {
+    let (upstream, gateway) = house();
+    let many: Vec<_> = (0..40).map(|number| format!("x-{number}")).collect();
+    for nominated in [many.join(", "), "\"x-a\"".to_owned(), "x a".to_owned(), "host".to_owned(), ":path".to_owned()] {
+        let answer = gateway.ask(format!("GET /a HTTP/1.1\r\nHost: app\r\nConnection: {nominated}\r\n\r\n"));
+        answer.is(400, "request_malformed");
+    }
+    assert!(upstream.take().is_empty());
+    // A nominated length must not leave its body without one.
+    let mut client = gateway.connect();
+    client.send("POST /a HTTP/1.1\r\nHost: app\r\nConnection: content-length\r\nContent-Length: 3\r\n\r\nabc");
+    let status = client.answer().status;
+    for seen in upstream.take() {
+        assert_eq!((status, seen.field("content-length"), seen.body.as_slice()), (200, "3".to_owned(), &b"abc"[..]));
+    }
+    assert!([200, 400].contains(&status));
+}
+
+#[test]
 fn more_connections_than_the_limit_are_answered_503() {
     let upstream = Upstream::start();
     let gateway = House::new(&upstream, ROUTES).set("/limits", json!({ "connections": 2 })).start();

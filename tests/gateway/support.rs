@@ -26,7 +26,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 pub(crate) use client::{Answer, Client};
-pub(crate) use h2::{H2, H2Answer, H2Request};
+pub(crate) use h2::{H2, H2Request};
 pub(crate) use upstream::{Recorded, Upstream, ok};
 
 /// The longest that anything may take before a test fails.

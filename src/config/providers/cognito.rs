@@ -68,23 +68,15 @@ fn clients(at: &Cursor<'_>) -> Option<Clients> {
     if *at.node() == Node::Text("any".into()) {
         return Some(Clients::Any);
     }
-    match at.node() {
-        Node::List(_) => each_once(&at.list()?, client).map(Clients::OneOf),
-        Node::Null
-        | Node::Bool(_)
-        | Node::Integer(_)
-        | Node::Float(_)
-        | Node::Text(_)
-        | Node::Expanded(_)
-        | Node::Map(_) => {
-            at.error_with_help(
-                "C019",
-                "`client_ids` is a list of app client ids, or the word `any`",
-                "`any` accepts the tokens of every app client of the pool, and must be written out in this file",
-            );
-            None
-        }
+    if at.node().as_list().is_some() {
+        return each_once(&at.list()?, client).map(Clients::OneOf);
     }
+    at.error_with_help(
+        "C019",
+        "`client_ids` is a list of app client ids, or the word `any`",
+        "`any` accepts the tokens of every app client of the pool, and must be written out in this file",
+    );
+    None
 }
 
 fn client(at: &Cursor<'_>) -> Option<String> {
