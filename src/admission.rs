@@ -3,10 +3,9 @@
 use std::{sync::Arc, time::SystemTime};
 
 use crate::{
-    gate::{Admission, Denial, Live, Seen},
+    gate::{Admission, Denial, Generation, Live, Seen},
     identity::AuthenticationError,
     policy::Body,
-    proxy::Serving,
     reload::{KeyRequests, Refetch},
     request::RequestView,
     time::UnixTime,
@@ -20,21 +19,20 @@ pub fn now() -> UnixTime {
     UnixTime::from_seconds(since.map_or(0, |since| since.as_secs()))
 }
 
-/// Admits requests on whatever serves at the moment.
-#[derive(Clone)]
-pub struct Admissions {
-    live: Arc<Live<Serving>>,
+/// Admits requests on whatever serves at the moment: `S` is a generation, and what a front door keeps beside it.
+pub struct Admissions<S> {
+    live: Arc<Live<S>>,
     keys: KeyRequests,
 }
 
-impl Admissions {
+impl<S: AsRef<Generation>> Admissions<S> {
     /// Over the live cell, and the task that fetches keys.
-    pub fn new(live: Arc<Live<Serving>>, keys: KeyRequests) -> Self {
+    pub fn new(live: Arc<Live<S>>, keys: KeyRequests) -> Self {
         Self { live, keys }
     }
 
     /// What serves at the moment. A request loads it once.
-    pub fn serving(&self) -> Arc<Serving> {
+    pub fn serving(&self) -> Arc<S> {
         self.live.load()
     }
 
@@ -42,25 +40,25 @@ impl Admissions {
     /// the generation that has the new keys, which the caller finds in `serving`.
     ///
     /// # Errors
-    /// As [`Generation::admit`](crate::gate::Generation::admit).
+    /// As [`Generation::admit`].
     pub async fn admit(
         &self,
-        serving: &mut Arc<Serving>,
+        serving: &mut Arc<S>,
         view: &RequestView<'_>,
         body: Body<'_>,
         seen: &mut Seen,
     ) -> Result<Admission, Denial> {
-        let first = serving.generation.admit(view, body, now(), seen);
+        let first = (**serving).as_ref().admit(view, body, now(), seen);
         let Err(Denial::Authentication(AuthenticationError::Token(TokenError::UnknownKey { provider }))) = first else {
             return first;
         };
-        let Some(provider) = serving.generation.settings().identity.providers.get(provider) else { return first };
+        let Some(provider) = (**serving).as_ref().settings().identity.providers.get(provider) else { return first };
         match self.keys.refetch(&provider.provider.id).await {
             Refetch::NotDue | Refetch::Failed => first,
             Refetch::Done => {
                 *serving = self.live.load();
                 *seen = Seen::default();
-                serving.generation.admit(view, body, now(), seen)
+                (**serving).as_ref().admit(view, body, now(), seen)
             }
         }
     }

@@ -274,15 +274,27 @@ impl Settings {
         (settings.filter(|_| !refused), report)
     }
 
-    /// The keys that `new` changes and that a running gateway cannot take over without a restart.
-    pub fn restart_needed(&self, new: &Self) -> Vec<&'static str> {
-        let changed = [
-            ("listeners", self.listeners != new.listeners),
-            ("admin.address", self.admin != new.admin),
-            ("threads", self.threads != new.threads),
-            ("audit.destination", self.audit != new.audit),
-        ];
-        changed.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key).collect()
+    /// Puts back what a running gateway cannot take over without a restart, and names it.
+    pub fn keep_until_restart(&mut self, serving: &Self) -> Vec<&'static str> {
+        let mut kept = Vec::new();
+        if self.listeners != serving.listeners {
+            let addresses = |settings: &Self| settings.listeners.iter().map(|one| one.address).collect::<Vec<_>>();
+            kept.push(if addresses(self) == addresses(serving) { "listeners.tls" } else { "listeners" });
+            self.listeners.clone_from(&serving.listeners);
+        }
+        if self.admin != serving.admin {
+            kept.push("admin.address");
+            self.admin = serving.admin;
+        }
+        if self.threads != serving.threads {
+            kept.push("threads");
+            self.threads = serving.threads;
+        }
+        if self.audit != serving.audit {
+            kept.push("audit.destination");
+            self.audit.clone_from(&serving.audit);
+        }
+        kept
     }
 }
 

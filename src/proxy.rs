@@ -47,6 +47,12 @@ pub struct Serving {
     pub upstreams: Arc<Upstreams>,
 }
 
+impl AsRef<Generation> for Serving {
+    fn as_ref(&self) -> &Generation {
+        &self.generation
+    }
+}
+
 impl Serving {
     /// What serves from now on. Upstreams of unchanged settings are kept; of changed ones, the servers that stay.
     pub fn of(parts: Parts<PolicySet>, previous: Option<&Self>) -> Self {
@@ -63,13 +69,13 @@ impl Serving {
 
 /// The gateway as pingora sees it.
 pub struct Gateway {
-    admissions: Admissions,
+    admissions: Admissions<Serving>,
     telemetry: Arc<Telemetry>,
 }
 
 impl Gateway {
     /// A gateway over whatever `live` holds.
-    pub fn new(admissions: Admissions, telemetry: Arc<Telemetry>) -> Self {
+    pub fn new(admissions: Admissions<Serving>, telemetry: Arc<Telemetry>) -> Self {
         Self { admissions, telemetry }
     }
 

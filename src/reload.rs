@@ -186,7 +186,7 @@ impl<P: Send + Sync + 'static> Task<P> {
 
     fn apply(&mut self, compiled: Compiled<P>, warnings: &Report) {
         let Compiled { mut settings, policies, keys, fingerprint } = compiled;
-        let kept = compile::keep_until_restart(&self.serving.settings, &mut settings);
+        let kept = settings.keep_until_restart(&self.serving.settings);
         self.keys.arrange(&settings, &keys);
         self.watch.set(compile::places(&self.surroundings.path, &settings));
         (self.seen, self.serves) = (fingerprint, fingerprint);

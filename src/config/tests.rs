@@ -352,11 +352,13 @@ fn a_change_of_listeners_or_threads_needs_a_restart() {
         ("listeners: [{ address: '0.0.0.0:8081' }]", &["listeners"]),
         (
             "listeners: [{ address: '0.0.0.0:8080', tls: { certificate: a, private_key: b } }]\nthreads: 1",
-            &["listeners", "threads"],
+            &["listeners.tls", "threads"],
         ),
         ("limits: { headers: 5 }\nforward_credential: true\npolicies: { poll: 1s }", &[]),
     ] {
-        assert_eq!(old.restart_needed(&compiled(&with(lines))), keys, "{lines}");
+        let mut new = compiled(&with(lines));
+        assert_eq!(new.keep_until_restart(&old), keys, "{lines}");
+        assert_eq!(new.keep_until_restart(&old), [""; 0], "{lines}: what needs a restart was not put back");
     }
 }
 

@@ -221,26 +221,3 @@ pub(super) fn places(path: &Path, settings: &Settings) -> super::watch::Places {
         poll: settings.policies.poll,
     }
 }
-
-/// Puts back what can change at a restart only, and names it.
-pub(super) fn keep_until_restart(serving: &Settings, next: &mut Settings) -> Vec<&'static str> {
-    let mut kept = Vec::new();
-    if next.listeners != serving.listeners {
-        let addresses = |settings: &Settings| settings.listeners.iter().map(|one| one.address).collect::<Vec<_>>();
-        kept.push(if addresses(next) == addresses(serving) { "listeners.tls" } else { "listeners" });
-        next.listeners.clone_from(&serving.listeners);
-    }
-    if next.admin != serving.admin {
-        kept.push("admin");
-        next.admin = serving.admin;
-    }
-    if next.threads != serving.threads {
-        kept.push("threads");
-        next.threads = serving.threads;
-    }
-    if next.audit != serving.audit {
-        kept.push("audit.destination");
-        next.audit.clone_from(&serving.audit);
-    }
-    kept
-}

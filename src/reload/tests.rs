@@ -269,7 +269,7 @@ async fn what_needs_a_restart_is_named_and_the_rest_is_applied() {
         .await;
     let serving = house.last().settings;
     assert_eq!((serving.threads, serving.admin.port(), &serving.listeners[0].tls), (Some(2), 9901, &None));
-    assert_eq!(house.status.read().restart_needed, ["listeners.tls", "admin", "threads", "audit.destination"]);
+    assert_eq!(house.status.read().restart_needed, ["listeners.tls", "admin.address", "threads", "audit.destination"]);
 
     house.write("cogward.yaml", r#"{ "threads": 2, "port": 81 }"#);
     house.until("the next change serves", |house| house.last().settings.policies.poll.as_secs() == NEVER).await;

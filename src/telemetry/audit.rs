@@ -62,7 +62,7 @@ pub struct AuditRecord<'a> {
     pub path: Option<&'a str>,
     /// Was it let through?
     pub outcome: Outcome,
-    /// Why not: a reason code. Absent for an allow.
+    /// Why not; for one that was let through, what went wrong afterwards. A reason code.
     pub reason: Option<&'static str>,
     /// The rule that decided, if one did.
     pub rule: Option<&'a str>,

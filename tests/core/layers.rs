@@ -23,7 +23,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("edge", &["config", "request"]),
     ("telemetry", &["config", "gate", "identity", "policy", "time", "token"]),
     ("reload", &["config", "diagnostic", "gate", "time", "token", "yaml"]),
-    ("admission", &["gate", "identity", "policy", "proxy", "reload", "request", "time", "token"]),
+    ("admission", &["gate", "identity", "policy", "reload", "request", "time", "token"]),
     ("proxy", &["admission", "config", "edge", "gate", "identity", "json", "policy", "reload", "request", "telemetry"]),
     ("admin", &["diagnostic", "edge", "reload", "telemetry", "time"]),
     ("dev", &["time", "token"]),
