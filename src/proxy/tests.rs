@@ -54,12 +54,13 @@ fn serving(settings: Settings) -> Serving {
 fn permit(serving: &Serving) -> Permit {
     let host = Host::parse(b"app").unwrap();
     let target = Target::parse(b"/open", &host).unwrap();
+    let fields = HeaderMap::new();
     let view = RequestView {
         method: &Method::GET,
         host: &host,
         path: &target.path,
         query: target.query(),
-        headers: Headers::new(&HeaderMap::new()),
+        headers: Headers::new(&fields),
         client: IpAddr::V4(Ipv4Addr::LOCALHOST),
         secure: false,
         websocket: false,

@@ -26,7 +26,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 pub(crate) use client::{Answer, Client};
-pub(crate) use h2::{H2, H2Answer, H2Request};
+pub(crate) use h2::{H2, H2Request};
 pub(crate) use upstream::{Recorded, Upstream, ok};
 
 /// The longest that anything may take before a test fails.
@@ -379,7 +379,7 @@ impl Gateway {
     pub(crate) fn audit_now(&self) -> Vec<Value> {
         let text = fs::read_to_string(self.path("audit.jsonl")).unwrap_or_default();
         // The last line may be half written.
-        let whole = text.rfind('\n').map_or("", |end| &text[..=end]);
+        let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
         whole.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON: {line}"))).collect()
     }
 
