@@ -52,7 +52,7 @@ pub(super) const HEADERS: Bounds<u64> = count(1, 1000, 100);
 pub(super) const TARGET_BYTES: Bounds<ByteSize> = size(ByteSize::bytes(64), ByteSize::kib(64), ByteSize::kib(8));
 pub(super) const TOKEN_BYTES: Bounds<ByteSize> = size(ByteSize::bytes(256), ByteSize::kib(64), ByteSize::kib(8));
 pub(super) const BODY_BYTES: Bounds<ByteSize> = size(ByteSize::bytes(1), ByteSize::gib(64), ByteSize::mib(10));
-/// pingora keeps at most 64 KiB of a body that was read before it is forwarded.
+/// pingora keeps at most 64 KiB of a body that is read before it is forwarded.
 pub(super) const DECISION_BODY_BYTES: Bounds<ByteSize> = size(ByteSize::bytes(1), ByteSize::kib(64), ByteSize::kib(64));
 pub(super) const CONNECTIONS: Bounds<u64> = count(1, 1_000_000, 10_000);
 pub(super) const HEADER_TIMEOUT: Bounds<Span> = span(Span::millis(100), Span::minutes(5), Span::seconds(10));

@@ -44,12 +44,10 @@ fn line_of(gateway: &Gateway, id: &str) -> Value {
     crate::support::eventually("the line", || gateway.audit_now().into_iter().find(|line| line["request_id"] == id))
 }
 
-#[test]
-fn every_request_leaves_one_line_refused_ones_too() {
-    let (_, gateway) = house();
-    let user = token("u-1", &["user"]);
-    let bearer = format!("Authorization: Bearer {user}\r\n");
-    let requests = [
+/// Requests, and the status, outcome and reason that each comes to.
+fn requests_of(token: &str) -> Vec<(String, u16, &'static str, Value)> {
+    let bearer = format!("Authorization: Bearer {token}\r\n");
+    vec![
         ("GET /public/a HTTP/1.1\r\nHost: app\r\n\r\n".to_owned(), 200, "allow", Value::Null),
         (format!("GET /own/u-1 HTTP/1.1\r\nHost: app\r\n{bearer}\r\n"), 200, "allow", Value::Null),
         (format!("GET /own/u-2 HTTP/1.1\r\nHost: app\r\n{bearer}\r\n"), 403, "deny", json!("not_owner")),
@@ -84,7 +82,13 @@ fn every_request_leaves_one_line_refused_ones_too() {
             "deny",
             json!("body_too_large"),
         ),
-    ];
+    ]
+}
+
+#[test]
+fn every_request_leaves_one_line_refused_ones_too() {
+    let (_, gateway) = house();
+    let requests = requests_of(&token("u-1", &["user"]));
     let mut expected = Vec::new();
     for (request, status, outcome, reason) in &requests {
         let answer = gateway.ask(request);
@@ -172,8 +176,8 @@ fn no_token_is_written_anywhere() {
     let audit = std::fs::read_to_string(gateway.path("audit.jsonl")).unwrap();
     let pages = gateway.admin_get("/metrics").text() + &gateway.admin_get("/status").text();
     for text in [audit, gateway.log(), pages] {
-        let at = text.find("eyJ").map(|at| text[at.saturating_sub(200)..at + 20].to_owned());
-        assert_eq!(at, None);
+        let leaked = text.lines().find(|line| line.contains("eyJ"));
+        assert_eq!(leaked, None);
     }
 }
 
@@ -199,7 +203,7 @@ fn a_scan_of_random_paths_adds_no_series() {
         };
         let method =
             if number < 40 { methods[number as usize % methods.len()].to_owned() } else { format!("M{mixed:x}") };
-        let method = if number % 3 == 0 { "GET".to_owned() } else { method };
+        let method = if number.is_multiple_of(3) { "GET".to_owned() } else { method };
         client.send(format!("{method} {path} HTTP/1.1\r\nHost: h{mixed:x}\r\nContent-Length: 0\r\n\r\n"));
         client.answer()
     };

@@ -284,7 +284,8 @@ fn a_connection_field_that_nominates_too_much_or_nonsense_is_refused() {
     client.send("POST /a HTTP/1.1\r\nHost: app\r\nConnection: content-length\r\nContent-Length: 3\r\n\r\nabc");
     let status = client.answer().status;
     for seen in upstream.take() {
-        assert_eq!((status, seen.field("content-length"), seen.body.as_slice()), (200, "3".to_owned(), &b"abc"[..]));
+        let framed = seen.field("content-length") == "3" || seen.field("transfer-encoding") == "chunked";
+        assert!(status == 200 && framed && seen.body == b"abc", "{status} {seen:?}");
     }
     assert!([200, 400].contains(&status));
 }

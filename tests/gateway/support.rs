@@ -379,7 +379,7 @@ impl Gateway {
     pub(crate) fn audit_now(&self) -> Vec<Value> {
         let text = fs::read_to_string(self.path("audit.jsonl")).unwrap_or_default();
         // The last line may be half written.
-        let whole = text.rfind('\n').map_or("", |end| &text[..=end]);
+        let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
         whole.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON: {line}"))).collect()
     }
 

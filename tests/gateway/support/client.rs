@@ -2,7 +2,7 @@
 
 use std::{
     io::{BufRead, BufReader, ErrorKind, Read, Write},
-    net::{Shutdown, SocketAddr, TcpStream},
+    net::{SocketAddr, TcpStream},
 };
 
 use serde_json::Value;
@@ -155,11 +155,6 @@ impl Client {
     #[track_caller]
     pub(crate) fn is_closed(&mut self) {
         assert_eq!(String::from_utf8_lossy(&self.rest()), "");
-    }
-
-    /// Ends this side's sending.
-    pub(crate) fn finish(&mut self) {
-        let _ = self.stream.get_mut().shutdown(Shutdown::Write);
     }
 
     #[track_caller]

@@ -34,9 +34,6 @@ impl H2Request {
     }
 }
 
-/// What came back: an answer, or how the stream ended.
-pub(crate) type H2Answer = Result<Answer, String>;
-
 /// A connection, and the runtime that it lives in.
 pub(crate) struct H2 {
     runtime: Runtime,
@@ -63,14 +60,15 @@ impl H2 {
         uri(target).is_some_and(|uri| uri.path_and_query().is_some_and(|whole| whole.as_str() == target))
     }
 
-    pub(crate) fn ask(&mut self, request: H2Request) -> H2Answer {
+    /// The answer, or how the stream ended.
+    pub(crate) fn ask(&mut self, request: H2Request) -> Result<Answer, String> {
         let sender = self.sender.clone();
         self.runtime
             .block_on(async move { timeout(PATIENCE, exchange(sender, request)).await.expect("an answer in time") })
             .map_err(|error| error.to_string())
     }
 
-    pub(crate) fn get(&mut self, target: &str, token: Option<&str>) -> H2Answer {
+    pub(crate) fn get(&mut self, target: &str, token: Option<&str>) -> Result<Answer, String> {
         let request = H2Request::new(Method::GET, target);
         self.ask(match token {
             Some(token) => request.field("authorization", &format!("Bearer {token}")),
