@@ -9,7 +9,7 @@ use crate::support::{
 
 const ROUTES: &str = "
 - { id: public, path: '/public/{rest..}', rules: [ { id: everyone, roles: [anyone] } ] }
-- { id: none, path: '/none', authentication: none, rules: [ { id: everyone, roles: [anyone] } ] }
+- { id: blind, path: '/blind', authentication: none, rules: [ { id: everyone, roles: [anyone] } ] }
 - { id: api, path: '/api/{rest..}', rules: [ { id: signed-in, roles: [authenticated] } ] }";
 
 const IDENTITY: [&str; 4] =
@@ -68,7 +68,7 @@ fn identity_headers_of_the_client_are_replaced_by_the_gateways() {
 #[test]
 fn identity_headers_are_removed_on_public_routes_too() {
     let (upstream, gateway) = house();
-    for path in ["/public/a", "/none"] {
+    for path in ["/public/a", "/blind"] {
         let answer = gateway.ask(format!("GET {path} HTTP/1.1\r\nHost: app\r\n{}\r\n", spoofs()));
         assert_eq!(answer.status, 200);
         assert_eq!(identity_of(&upstream.one()), [""; 0]);
