@@ -52,7 +52,7 @@ const KEPT_THOUGH_NOMINATED: [http::HeaderName; 7] = [
 /// An internal error when a value that was checked long before does not fit; the request is then not forwarded.
 pub(super) fn apply(request: &mut RequestHeader, admitted: &Admitted, host: &UpstreamHost) -> Result<()> {
     let (permit, reading) = (&admitted.permit, &admitted.reading);
-    // SECURITY: once more on the copy that is sent: `identity_headers_are_stripped_on_every_attempt`.
+    // SECURITY: once more on the copy that is sent, on each attempt: `what_a_filter_put_back_is_stripped_from_the_copy_that_is_sent`.
     strip_reserved(request, admitted.serving.generation.reserved_headers());
     request.set_uri(uri(&admitted.wire_target)?);
 

@@ -99,3 +99,25 @@ fn a_tls_peer_always_has_a_name() {
     let serving = self::serving(settings);
     assert!(serving.upstreams.get(0).unwrap().peer(&permit, false).is_none());
 }
+
+#[test]
+fn what_a_filter_put_back_is_stripped_from_the_copy_that_is_sent() {
+    let serving = Arc::new(serving(settings()));
+    let mut request = RequestHeader::build("GET", b"/open?a", None).unwrap();
+    request.insert_header("host", "app").unwrap();
+    let peer = reading::Peer { address: IpAddr::V4(Ipv4Addr::LOCALHOST), secure: false };
+    let admitted = exchange::Admitted {
+        permit: permit(&serving),
+        reading: Reading::of(&request, peer, &serving.generation).unwrap(),
+        wire_target: "/open?a".to_owned(),
+        request_id: request_id::RequestId::new(),
+        serving,
+    };
+    for name in ["X-Auth-Request-User", "X_Auth_Request_Groups", "X-HTTP-Method-Override", "Transfer_Encoding"] {
+        request.insert_header(name, "root").unwrap();
+    }
+    forward::apply(&mut request, &admitted, &crate::config::UpstreamHost::Preserve).unwrap();
+    let mut names: Vec<_> = request.headers.keys().map(http::HeaderName::as_str).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["host", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-request-id"]);
+}
