@@ -52,7 +52,7 @@ const KEPT_THOUGH_NOMINATED: [http::HeaderName; 7] = [
 /// An internal error when a value that was checked long before does not fit; the request is then not forwarded.
 pub(super) fn apply(request: &mut RequestHeader, admitted: &Admitted, host: &UpstreamHost) -> Result<()> {
     let (permit, reading) = (&admitted.permit, &admitted.reading);
-    // SECURITY: once more on the copy that is sent: `identity_headers_are_stripped_on_every_attempt`.
+    // SECURITY: once more on the copy that is sent, on each attempt: `what_a_filter_put_back_is_stripped_from_the_copy_that_is_sent`.
     strip_reserved(request, admitted.serving.generation.reserved_headers());
     request.set_uri(uri(&admitted.wire_target)?);
 
@@ -134,4 +134,42 @@ fn join_cookies(request: &mut RequestHeader) -> Result<()> {
         request.insert_header(header::COOKIE, value)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{net::IpAddr, sync::Arc};
+
+    use super::*;
+    use crate::{
+        gate::testing::{PUBLIC, generation, permit},
+        proxy::{
+            Serving, Upstreams,
+            reading::{Peer, Reading},
+            request_id::RequestId,
+        },
+    };
+
+    #[test]
+    fn what_a_filter_put_back_is_stripped_from_the_copy_that_is_sent() {
+        let generation = generation("upstreams: [ { id: app, endpoints: ['http://127.0.0.1:9'] } ]", PUBLIC);
+        let upstreams = Arc::new(Upstreams::build(generation.settings(), None));
+        let mut request = RequestHeader::build("GET", b"/public?a", None).unwrap();
+        request.insert_header("host", "app").unwrap();
+        let peer = Peer { address: IpAddr::from([127, 0, 0, 1]), secure: false };
+        let admitted = Admitted {
+            permit: permit(&generation).unwrap(),
+            reading: Reading::of(&request, peer, &generation).unwrap(),
+            wire_target: "/public?a".to_owned(),
+            request_id: RequestId::new(),
+            serving: Arc::new(Serving { generation, upstreams }),
+        };
+        for name in ["X-Auth-Request-User", "X_Auth_Request_Groups", "X-HTTP-Method-Override", "Transfer_Encoding"] {
+            request.insert_header(name, "root").unwrap();
+        }
+        apply(&mut request, &admitted, &UpstreamHost::Preserve).unwrap();
+        let mut names: Vec<_> = request.headers.keys().map(http::HeaderName::as_str).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["host", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-request-id"]);
+    }
 }
