@@ -182,7 +182,6 @@ fn mint(key: &DemoKey) -> Result<Tokens, dev::DemoKeyError> {
 fn introduction(output: Output, started: &Started, prepared: &Prepared) -> String {
     let gateway = started.listeners.first().map(|address| format!("http://{address}")).unwrap_or_default();
     let admin = format!("http://{}", started.admin);
-    let examples = examples(&gateway, &prepared.tokens);
     let tokens = &prepared.tokens;
     match output {
         Output::Json => json!({
@@ -190,31 +189,43 @@ fn introduction(output: Output, started: &Started, prepared: &Prepared) -> Strin
             "admin": admin,
             "policies": prepared.policies,
             "tokens": { "admin": tokens.admin, "user": tokens.user, "stranger": tokens.stranger, "machine": tokens.machine },
-            "examples": examples
+            "examples": examples(&gateway, tokens)
                 .iter()
                 .map(|example| json!({ "why": example.why, "curl": example.curl, "status": example.status }))
                 .collect::<Vec<_>>(),
         })
         .to_string(),
-        Output::Text => {
-            let mut text = format!(
-                "cogward demo\n  gateway   {gateway}\n  admin     {admin}/metrics {admin}/status\n  policies  {} (change them: they reload)\n\n\
-                 Each of these says what it should answer:\n",
-                prepared.policies.display()
-            );
-            for example in &examples {
-                text.push_str(&format!("\n# {}: {}\n{}\n", example.why, example.status, example.curl));
-            }
-            text.push_str("\nOther tokens: cogward token --sub someone --groups user\nStop with Ctrl-C. Each decision follows as one audit line.\n");
-            text
-        }
+        Output::Text => text(&gateway, &admin, prepared),
     }
+}
+
+fn text(gateway: &str, admin: &str, prepared: &Prepared) -> String {
+    let Tokens { admin: admins, user, stranger, machine } = &prepared.tokens;
+    let mut text = format!(
+        "cogward demo\n  gateway   {gateway}\n  admin     {admin}/metrics {admin}/status\n  policies  {} (change them: they reload)\n\n\
+         Tokens, to be pasted into a shell first:\n\nADMIN_TOKEN={admins}\nUSER_TOKEN={user}\nSTRANGER_TOKEN={stranger}\nMACHINE_TOKEN={machine}\n\n\
+         Then each of these says what it should answer:\n",
+        prepared.policies.display()
+    );
+    let variables = Tokens {
+        admin: "$ADMIN_TOKEN".to_owned(),
+        user: "$USER_TOKEN".to_owned(),
+        stranger: "$STRANGER_TOKEN".to_owned(),
+        machine: "$MACHINE_TOKEN".to_owned(),
+    };
+    for example in examples(gateway, &variables) {
+        text.push_str(&format!("\n# {}: {}\n{}\n", example.why, example.status, example.curl));
+    }
+    text.push_str(
+        "\nOther tokens: cogward token --sub someone --groups user\nStop with Ctrl-C. Each decision follows as one audit line.\n",
+    );
+    text
 }
 
 fn examples(gateway: &str, tokens: &Tokens) -> Vec<Example> {
     let curl = |token: Option<&str>, method: &str, path: &str| {
         let method = if method == "GET" { String::new() } else { format!(" -X {method}") };
-        let token = token.map(|token| format!(" -H 'Authorization: Bearer {token}'")).unwrap_or_default();
+        let token = token.map(|token| format!(" -H \"Authorization: Bearer {token}\"")).unwrap_or_default();
         let body = if method.ends_with("PUT") {
             " -H 'Content-Type: application/json' -d '{\"name\":\"Ada L.\"}'"
         } else {

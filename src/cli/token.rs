@@ -40,7 +40,7 @@ pub(super) struct TokenArguments {
     #[arg(long, value_delimiter = ',')]
     scopes: Vec<String>,
     /// `token_use`
-    #[arg(long = "use", value_enum, default_value_t = Use::Access)]
+    #[arg(long = "use", value_enum, default_value_t = Use::Access, value_name = "USE")]
     token_use: Use,
     /// App client; a `--sub` equal to it makes the token of a machine
     #[arg(long, default_value = DEMO_CLIENT)]

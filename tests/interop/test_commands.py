@@ -41,6 +41,27 @@ def test_the_demo_answers_as_it_says(tmp_path):
     assert cogward("healthcheck", "--admin", admin).returncode == 1
 
 
+def test_the_lines_that_the_demo_prints_can_be_pasted_into_a_shell(tmp_path):
+    environment = os.environ | {"XDG_STATE_HOME": str(tmp_path)}
+    demo = subprocess.Popen(
+        [BINARY, "demo", "--listen", f"127.0.0.1:{free_port()}", "--admin", f"127.0.0.1:{free_port()}"],
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=tmp_path, env=environment)
+    try:
+        tokens, expected, lines = [], [], []
+        while not (line := demo.stdout.readline()).startswith("Stop with"):
+            if "_TOKEN=" in line:
+                tokens.append(line)
+            if line.startswith("# "):
+                expected.append(line.rsplit(": ", 1)[1].strip())
+            if line.startswith("curl "):
+                lines.append(f"{line.strip()} -sS -o /dev/null -w '%{{http_code}}\n'\n")
+        pasted = subprocess.run(["sh", "-c", "".join(tokens + lines)], capture_output=True, text=True)
+        assert len(expected) > 10 and pasted.stdout.split() == expected, pasted
+    finally:
+        demo.send_signal(signal.SIGTERM)
+        assert demo.wait(30) == 0
+
+
 def test_token_refuses_a_real_pool(tmp_path):
     config = tmp_path / "cogward.yaml"
     config.write_text((ROOT / "config" / "cogward.yaml").read_text())
