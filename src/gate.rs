@@ -97,7 +97,7 @@ fn denied(principal: &Principal, route: &Route, reason: DenyReason) -> Denial {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "gateway"))]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
