@@ -125,9 +125,10 @@ pub fn parse(file: &str, text: &str) -> Result<Node, Diagnostic> {
     serde_yaml::from_str::<Node>(text).map_err(|error| {
         let place = error.location();
         let message = error.to_string();
+        let help = "a file is one YAML document: keys that are strings and differ, and plain values";
         // serde_yaml appends the place to its text; the place is told apart already.
         let message = message.split(" at line ").next().unwrap_or(&message).to_owned();
-        let mut finding = Diagnostic::of_file("Y002", file, message);
+        let mut finding = Diagnostic::of_file("Y002", file, message).with_help(help);
         (finding.line, finding.column) = (place.as_ref().map(|at| at.line()), place.as_ref().map(|at| at.column()));
         finding
     })

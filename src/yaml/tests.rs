@@ -32,9 +32,11 @@ fn every_problem_is_told_with_its_place() {
         expect![[r#"
             error[Y005]: `path` is missing
               --> file.yaml:2:5  (routes[0])
+              help: add `path` here
 
             error[Y003]: expected a whole number, found a string
               --> file.yaml:4:11  (routes[0].size)
+              help: write a whole number here, or leave the key out where it has a default
 
             error[Y007]: unknown key `pth`
               --> file.yaml:3:10  (routes[0].pth)
@@ -42,6 +44,7 @@ fn every_problem_is_told_with_its_place() {
 
             error[Y003]: expected a map, found nothing
               --> file.yaml:5:4  (routes[1])
+              help: write a map here, or leave the key out where it has a default
 
             error[Y004]: the map is empty
               --> file.yaml:6:5  (routes[2])
@@ -56,7 +59,8 @@ fn a_duplicate_key_is_refused() {
         |_| (),
         expect![[r#"
             error[Y002]: the key `a` appears twice
-              --> file.yaml:3:1"#]],
+              --> file.yaml:3:1
+              help: a file is one YAML document: keys that are strings and differ, and plain values"#]],
     );
 }
 
