@@ -113,6 +113,12 @@ fn p003_route_ids_are_unique_over_all_files_and_rule_ids_in_their_route() {
 }
 
 #[test]
+fn a_route_with_a_bad_host_is_not_taken_for_one_of_every_host() {
+    let found = report(&format!("- {{ id: a, path: /a, hosts: ['*'], {ANYONE} }}\n- {{ id: b, path: /a, {ANYONE} }}"));
+    assert!(found.contains("P006") && !found.contains("P008"), "{found}");
+}
+
+#[test]
 fn p004_p005_p006_ids_paths_and_hosts_have_a_shape() {
     check(
         &format!(

@@ -77,7 +77,7 @@ impl RouteReader<'_> {
         let id_at = map.require("id");
         let id = id_at.as_ref().and_then(read_route_id);
         let path = map.require("path").and_then(|path| read_pattern(&path));
-        let hosts = map.take("hosts").map(|hosts| read_hosts(&hosts));
+        let hosts = map.take("hosts").map_or_else(|| Some(Vec::new()), |hosts| read_hosts(&hosts));
         let keys = self.keys(&mut map, path.as_ref());
         let resource = map.take("resource");
         let actions = map.take("actions");
@@ -106,7 +106,7 @@ impl RouteReader<'_> {
             at: at.clone(),
             id: id?.into(),
             id_at: id_at?,
-            hosts: hosts.unwrap_or_default(),
+            hosts: hosts?,
             path: path?,
             methods,
             rows,
@@ -196,17 +196,16 @@ pub(crate) fn read_upstream(at: &Cursor<'_>, world: &World<'_>) -> Option<usize>
     place
 }
 
-fn read_hosts(at: &Cursor<'_>) -> Vec<HostPattern> {
+fn read_hosts(at: &Cursor<'_>) -> Option<Vec<HostPattern>> {
     let seen = RefCell::new(HashSet::new());
-    let hosts = at.each(|each| {
+    at.each(|each| {
         let host: HostPattern =
             each.parse(codes::HOST, "write a host name without a scheme or a port, or `*.` and a suffix")?;
         if !seen.borrow_mut().insert(host.clone()) {
             each.error_with_help(codes::HOST, "the host is named twice", "keep one of them");
         }
         Some(host)
-    });
-    hosts.unwrap_or_default()
+    })
 }
 
 /// Metrics call a request without a route `none`.
