@@ -72,6 +72,20 @@ fn a_second_document_a_tag_and_a_number_as_key_are_refused() {
 }
 
 #[test]
+fn a_second_document_and_a_forbidden_character_are_told_with_their_place() {
+    for (text, place) in [
+        ("a: 1\n---\nb: 2\n", (2, 1)),
+        ("# note\n---\na: 1\n\n--- # more\nb: 2\n", (5, 1)),
+        ("a: 1\nbé: x\u{0}\n", (2, 6)),
+        ("a: \"\u{7f}\"\n", (1, 5)),
+    ] {
+        let finding = parse("file.yaml", text).unwrap_err();
+        assert_eq!((finding.line, finding.column), (Some(place.0), Some(place.1)), "{text:?}: {finding}");
+        assert!(!finding.message.contains("position"), "{finding}");
+    }
+}
+
+#[test]
 fn an_alias_bomb_ends_with_an_error() {
     let mut text = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n".to_owned();
     for level in 1..20 {
