@@ -47,7 +47,11 @@ fn could_not_run(error: &dyn std::error::Error) -> ServerError {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
-        text = format!("{text}: {cause}");
+        // Some errors repeat their cause in their own text.
+        let told = cause.to_string();
+        if !text.ends_with(&told) {
+            text = format!("{text}: {told}");
+        }
         source = cause.source();
     }
     ServerError::CouldNotRun(text)

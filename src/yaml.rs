@@ -123,14 +123,46 @@ pub fn parse(file: &str, text: &str) -> Result<Node, Diagnostic> {
             .with_help(format!("at most {MAX_BYTES} bytes are read; split it into several files")));
     }
     serde_yaml::from_str::<Node>(text).map_err(|error| {
-        let place = error.location();
         let message = error.to_string();
+        let help = "a file is one YAML document: keys that are strings and differ, and plain values";
         // serde_yaml appends the place to its text; the place is told apart already.
-        let message = message.split(" at line ").next().unwrap_or(&message).to_owned();
-        let mut finding = Diagnostic::of_file("Y002", file, message);
-        (finding.line, finding.column) = (place.as_ref().map(|at| at.line()), place.as_ref().map(|at| at.column()));
+        let message = [" at line ", " at position "].iter().fold(message.as_str(), |text, place| before(text, place));
+        let mut finding = Diagnostic::of_file("Y002", file, message).with_help(help);
+        (finding.line, finding.column) = place(&error, text).unzip();
         finding
     })
+}
+
+fn before<'a>(text: &'a str, mark: &str) -> &'a str {
+    text.split_once(mark).map_or(text, |(before, _)| before)
+}
+
+/// Line and column of an error. `serde_yaml` tells none for a second document, and the first line for a character that YAML does not allow.
+fn place(error: &serde_yaml::Error, text: &str) -> Option<(usize, usize)> {
+    if let Some(at) = unprintable(text) {
+        return Some(at);
+    }
+    match error.location() {
+        Some(at) => Some((at.line(), at.column())),
+        None => second_document(text).map(|line| (line, 1)),
+    }
+}
+
+/// The first character that YAML does not allow (YAML 1.2.2 section 5.1).
+fn unprintable(text: &str) -> Option<(usize, usize)> {
+    text.split('\n').zip(1..).find_map(|(line, number)| {
+        let allowed = |letter: char| !letter.is_control() || matches!(letter, '\t' | '\r' | '\u{85}');
+        Some((number, 1 + line.chars().position(|letter| !allowed(letter))?))
+    })
+}
+
+/// The line of the mark between two documents.
+fn second_document(text: &str) -> Option<usize> {
+    let is_content = |line: &str| !line.trim().is_empty() && !line.starts_with(['#', '%']);
+    let mut lines = text.lines().zip(1..).filter(|(line, _)| is_content(line));
+    // The first line with something in it may be the mark of the first document.
+    lines.next()?;
+    lines.find(|(line, _)| line.starts_with("---")).map(|(_, number)| number)
 }
 
 struct NodeVisitor;

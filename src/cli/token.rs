@@ -24,7 +24,7 @@ enum Use {
 /// What the token shall say.
 #[derive(Debug, Args)]
 pub(super) struct TokenArguments {
-    /// Settings that the token is meant for; refused when they trust a real pool
+    /// Settings that the token is meant for, else `config/cogward.yaml` where there is one; refused when they trust a real pool
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// `sub`: the id of the principal
@@ -51,8 +51,8 @@ pub(super) struct TokenArguments {
 }
 
 pub(super) fn run(arguments: &TokenArguments) -> ExitStatus {
-    if let Some(config) = &arguments.config
-        && let Err(status) = refuse_real_pools(config)
+    if let Some(config) = meant(arguments.config.as_deref(), Path::new("."))
+        && let Err(status) = refuse_real_pools(&config)
     {
         return status;
     }
@@ -90,6 +90,12 @@ fn mint(arguments: &TokenArguments) -> Mint {
     }
 }
 
+/// The settings that a token is meant for: those that are named, else those that `serve` would take in `folder`.
+fn meant(named: Option<&Path>, folder: &Path) -> Option<PathBuf> {
+    let usual = folder.join("config/cogward.yaml");
+    named.map(Path::to_owned).or_else(|| usual.is_file().then_some(usual))
+}
+
 /// A token that looks like one of a real pool is nothing to have lying about, even one that no real gateway would accept.
 fn refuse_real_pools(config: &Path) -> Result<(), ExitStatus> {
     let settings = server::read_settings(config).map_err(|report| {
@@ -113,4 +119,32 @@ fn real_provider(settings: &Settings) -> Option<&str> {
     let providers = settings.identity.providers.iter().map(|settings| &settings.provider);
     let mut real = providers.filter(|provider| provider.issuers.iter().any(|issuer| !demo.contains(issuer)));
     real.next().map(|provider| provider.id.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn settings(pool: &str) -> String {
+        format!(
+            "identity: {{ providers: [{{ id: main, cognito: {{ user_pool_id: {pool}, client_ids: [web] }} }}] }}\nupstreams: [{{ id: app, endpoints: ['http://127.0.0.1:9000'] }}]\n"
+        )
+    }
+
+    #[test]
+    fn the_settings_that_serve_would_take_are_asked_although_none_are_named() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(meant(None, folder.path()), None);
+        fs::create_dir(folder.path().join("config")).unwrap();
+        let usual = folder.path().join("config/cogward.yaml");
+        for (pool, refused) in [("eu-west-1_RealPool1", Err(ExitStatus::CouldNotRun)), (DEMO_POOL, Ok(()))] {
+            fs::write(&usual, settings(pool)).unwrap();
+            let config = meant(None, folder.path()).unwrap();
+            assert_eq!(refuse_real_pools(&config), refused, "{pool}");
+        }
+        let named = Path::new("other.yaml");
+        assert_eq!(meant(Some(named), folder.path()), Some(named.to_owned()));
+    }
 }

@@ -58,12 +58,15 @@ pub(super) fn settings(top: &Cursor<'_>) -> Option<Settings> {
     })
 }
 
+/// What an address looks like.
+const ADDRESS_HELP: &str = "write an address such as `0.0.0.0:8080`, `127.0.0.1:9901` or `[::]:8080`";
+
 /// An address and port, without look-ups.
 #[derive(Clone, Copy)]
 struct Address(SocketAddr);
 
 #[derive(Debug, Error)]
-#[error("`{0}` is not an address such as `0.0.0.0:8080`, `127.0.0.1:9901` or `[::]:8080`")]
+#[error("`{0}` is not an IP address with a port")]
 struct AddressError(String);
 
 impl FromStr for Address {
@@ -80,9 +83,11 @@ fn listeners(at: &Cursor<'_>) -> Option<Vec<Listener>> {
     for item in &items {
         let Some(listener) = listener(item) else { continue };
         match found.iter().find(|other| overlap(other.address, listener.address)) {
-            Some(other) => {
-                item.error("C011", format!("`{}` and `{}` cannot both be listened on", other.address, listener.address))
-            }
+            Some(other) => item.error_with_help(
+                "C011",
+                format!("`{}` and `{}` cannot both be listened on", other.address, listener.address),
+                "give each listener an address or a port of its own",
+            ),
             None => found.push(listener),
         }
     }
@@ -91,7 +96,7 @@ fn listeners(at: &Cursor<'_>) -> Option<Vec<Listener>> {
 
 fn listener(at: &Cursor<'_>) -> Option<Listener> {
     let mut map = at.map()?;
-    let address = map.require("address").and_then(|at| parsed::<Address>(&at, "C010"));
+    let address = map.require("address").and_then(|at| parsed::<Address>(&at, "C010", ADDRESS_HELP));
     let tls = or(&mut map, "tls", || None, |at| tls(at).map(Some));
     map.finish();
     Some(Listener { address: address?.0, tls: tls? })
@@ -107,7 +112,7 @@ fn tls(at: &Cursor<'_>) -> Option<TlsFiles> {
 
 fn admin_address(at: &Cursor<'_>) -> Option<SocketAddr> {
     let mut map = at.map()?;
-    let address = map.require("address").and_then(|at| parsed::<Address>(&at, "C010"));
+    let address = map.require("address").and_then(|at| parsed::<Address>(&at, "C010", ADDRESS_HELP));
     map.finish();
     Some(address?.0)
 }
@@ -136,7 +141,11 @@ fn threads(at: &Cursor<'_>) -> Option<Option<usize>> {
     }
     let threads = text.parse().ok().filter(|threads| (1..=THREADS_MOST).contains(threads));
     if threads.is_none() {
-        at.error("C007", format!("`{text}` is neither `auto` nor a number from 1 to {THREADS_MOST}"));
+        at.error_with_help(
+            "C007",
+            format!("`{text}` is neither `auto` nor a number from 1 to {THREADS_MOST}"),
+            "write `auto` for one thread a core",
+        );
     }
     threads.map(Some)
 }
@@ -159,7 +168,11 @@ fn destination(at: &Cursor<'_>) -> Option<AuditDestination> {
         "stdout" => Some(AuditDestination::Stdout),
         "off" => Some(AuditDestination::Off),
         other => {
-            at.error("C007", format!("`{other}` is none of `stdout`, `off` and `{{ file: PATH }}`"));
+            at.error_with_help(
+                "C007",
+                format!("`{other}` is not a destination"),
+                "write `stdout`, `off` or `{ file: PATH }`",
+            );
             None
         }
     }

@@ -68,7 +68,11 @@ fn is_taken(folded: &str) -> bool {
 /// A header name that has no other meaning.
 pub(super) fn free_name(at: &Cursor<'_>, text: &str) -> Option<HeaderName> {
     let Ok(name) = text.parse::<HeaderName>() else {
-        at.error("C022", format!("`{text}` is not a header name"));
+        at.error_with_help(
+            "C022",
+            format!("`{text}` is not a header name"),
+            "a header name is letters, digits and `-`, such as `X-User-Id`",
+        );
         return None;
     };
     // SECURITY: overwriting these would forge the frame or the client: `a_header_with_a_meaning_of_its_own_is_no_identity_header`.

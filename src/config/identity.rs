@@ -62,7 +62,11 @@ fn credential(at: &Cursor<'_>, identity_headers: &[IdentityHeader]) -> Option<Cr
         return Some(CredentialSource::Bearer);
     }
     if at.node().as_map().is_none_or(|entries| entries.len() != 1) {
-        at.error("C021", "a credential is `bearer`, `{ cookie: NAME }` or `{ header: NAME }`");
+        at.error_with_help(
+            "C021",
+            "this names no credential",
+            "write `bearer`, `{ cookie: NAME }` or `{ header: NAME }`",
+        );
         return None;
     }
     let mut map = at.map()?;
@@ -80,7 +84,11 @@ fn cookie_name(at: &Cursor<'_>) -> Option<String> {
     let text = at.text()?;
     let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
     if !text.bytes().all(is_token) {
-        at.error("C021", format!("`{text}` is not the name of a cookie"));
+        at.error_with_help(
+            "C021",
+            format!("`{text}` is not the name of a cookie"),
+            "a cookie name has no spaces, quotes, commas, semicolons or `=`",
+        );
         return None;
     }
     Some(text.to_owned())

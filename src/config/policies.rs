@@ -89,7 +89,11 @@ fn policy_version(at: &Cursor<'_>) -> Option<String> {
     let text = at.text()?;
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
     if !text.chars().all(plain) {
-        at.error("C029", format!("`{text}` is not a policy version: letters, digits and `_`"));
+        at.error_with_help(
+            "C029",
+            format!("`{text}` is not a policy version"),
+            "a version is letters, digits and `_`, such as `default`",
+        );
         return None;
     }
     Some(text.to_owned())

@@ -68,7 +68,11 @@ fn provider(at: &Cursor<'_>, ids: &mut Ids, shared: Option<&Shared>) -> Option<P
         (Some(inner), None) => inner.map().and_then(|inner| cognito::provider(Block { beside, inner })),
         (None, Some(inner)) => inner.map().and_then(|inner| oidc::provider(Block { beside, inner })),
         (Some(_), Some(_)) | (None, None) => {
-            at.error("C013", "a provider has either `cognito` or `oidc`");
+            at.error_with_help(
+                "C013",
+                "a provider has either `cognito` or `oidc`",
+                "write one of them; list a second issuer as a provider of its own",
+            );
             None
         }
     };
@@ -121,7 +125,7 @@ impl<'a> Block<'a> {
         let beside = self.beside.iter().find(|(name, _)| *name == key).and_then(|(_, at)| at.clone());
         let inside = self.inner.take(key);
         if let (Some(_), Some(inside)) = (&beside, &inside) {
-            inside.error("C014", format!("`{key}` stands beside this block as well; keep one of them"));
+            inside.error_with_help("C014", format!("`{key}` stands beside this block as well"), "keep one of them");
         }
         inside.or(beside)
     }
@@ -162,7 +166,11 @@ fn role_prefix(at: &Cursor<'_>) -> Option<String> {
         Some(_) | None => at.text()?,
     };
     if text.len() > 64 || text.chars().any(|c| c.is_control() || c == ',') {
-        at.error("C020", "a role prefix has at most 64 bytes, no comma and no control character");
+        at.error_with_help(
+            "C020",
+            "this cannot be a role prefix",
+            "a role prefix has at most 64 bytes, no comma and no control character",
+        );
         return None;
     }
     Some(text.to_owned())
@@ -182,7 +190,7 @@ fn jwks(at: &Cursor<'_>) -> Option<Jwks> {
         (Some(url), None) => url.text().and_then(|text| key_url(&url, text, allow_insecure.unwrap_or(true))),
         (None, Some(file)) => path(&file).map(KeySource::File),
         (Some(_), Some(_)) | (None, None) => {
-            at.error("C013", "`jwks` has either `url` or `file`");
+            at.error_with_help("C013", "`jwks` has either `url` or `file`", "write one of them");
             None
         }
     };
@@ -201,11 +209,14 @@ fn issuer(at: &Cursor<'_>, allow_insecure: bool) -> Option<Issuer> {
     let text = at.text()?;
     secure_url(at, text, allow_insecure)?;
     if text.contains('?') {
-        at.error("C015", UrlError::Query.about("URL", text));
+        at.error_with_help("C015", UrlError::Query.about("URL", text), URL_HELP);
         return None;
     }
     Some(Issuer::new(text))
 }
+
+/// What a URL looks like.
+const URL_HELP: &str = "write a URL such as `https://id.example.com/keys.json`";
 
 /// An `https` URL, or an `http` one that stays on this machine or is meant to be insecure.
 fn secure_url(at: &Cursor<'_>, text: &str, allow_insecure: bool) -> Option<Uri> {
@@ -217,7 +228,7 @@ fn secure_url(at: &Cursor<'_>, text: &str, allow_insecure: bool) -> Option<Uri> 
     let (site, uri) = match parsed {
         Ok(parsed) => parsed,
         Err(error) => {
-            at.error("C015", error.about("URL", text));
+            at.error_with_help("C015", error.about("URL", text), URL_HELP);
             return None;
         }
     };

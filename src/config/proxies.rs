@@ -23,7 +23,11 @@ fn network(at: &Cursor<'_>) -> Option<IpNet> {
     let network = match TrustedProxies::network(&text) {
         Ok(network) => network,
         Err(error) => {
-            at.error("C012", format!("`{text}`: {error}"));
+            at.error_with_help(
+                "C012",
+                format!("`{text}`: {error}"),
+                "name a network such as `10.0.0.0/8`, or an address",
+            );
             return None;
         }
     };

@@ -56,16 +56,21 @@ where
     T: FromStr + PartialOrd + Display + Copy,
     T::Err: Display,
 {
-    let value: T = parsed(at, code)?;
+    let value: T = parsed(at, code, &format!("the default is `{}`", bounds.default))?;
     if value < bounds.least || value > bounds.most {
-        at.error("C005", format!("`{value}` is not between `{}` and `{}`", bounds.least, bounds.most));
+        let (least, most) = (bounds.least, bounds.most);
+        at.error_with_help(
+            "C005",
+            format!("`{value}` is not between `{least}` and `{most}`"),
+            format!("the default is `{}`", bounds.default),
+        );
         return None;
     }
     Some(value)
 }
 
 /// A scalar that parses as `T`. A bare number is handed to the parser as well, which can tell what it lacks.
-pub(super) fn parsed<T>(at: &Cursor<'_>, code: &'static str) -> Option<T>
+pub(super) fn parsed<T>(at: &Cursor<'_>, code: &'static str, help: &str) -> Option<T>
 where
     T: FromStr,
     T::Err: Display,
@@ -73,7 +78,7 @@ where
     match scalar(at)?.parse() {
         Ok(value) => Some(value),
         Err(error) => {
-            at.error(code, error.to_string());
+            at.error_with_help(code, error.to_string(), help);
             None
         }
     }
@@ -83,7 +88,8 @@ where
 pub(super) fn scalar<'a>(at: &Cursor<'a>) -> Option<Cow<'a, str>> {
     match at.node() {
         Node::Integer(number) => Some(number.to_string().into()),
-        Node::Float(number) => Some(number.to_string().into()),
+        // As a float, so that `2.0` is not taken for a whole number.
+        Node::Float(number) => Some(format!("{number:?}").into()),
         Node::Bool(_) | Node::Null | Node::Text(_) | Node::Expanded(_) | Node::List(_) | Node::Map(_) => {
             at.text().map(Cow::Borrowed)
         }
@@ -111,7 +117,8 @@ pub(super) fn word<T: Copy>(at: &Cursor<'_>, words: &[(&str, T)]) -> Option<T> {
     let found = words.iter().find(|(word, _)| *word == text);
     if found.is_none() {
         let known: Vec<_> = words.iter().map(|(word, _)| format!("`{word}`")).collect();
-        at.error("C007", format!("`{text}` is not {}", known.join(" or ")));
+        let known = known.join(" or ");
+        at.error_with_help("C007", format!("`{text}` is not known here"), format!("write {known}"));
     }
     found.map(|(_, value)| *value)
 }
@@ -137,7 +144,7 @@ pub(super) fn each_once<'a, T: PartialEq>(
     for item in items {
         match read(item) {
             Some(value) if values.contains(&value) => {
-                item.error("C008", "this entry stands in the list already");
+                item.error_with_help("C008", "this entry stands in the list already", "keep one of them");
                 whole = false;
             }
             Some(value) => values.push(value),
@@ -156,7 +163,7 @@ impl Ids {
     pub(super) fn read(&mut self, at: &Cursor<'_>) -> Option<String> {
         let id = id(at)?;
         if self.0.contains(&id) {
-            at.error("C009", format!("the id `{id}` is taken"));
+            at.error_with_help("C009", format!("the id `{id}` is taken"), "give each entry an id of its own");
             return None;
         }
         self.0.push(id.clone());

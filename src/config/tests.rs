@@ -96,6 +96,13 @@ fn variables_are_replaced_before_typing() {
 }
 
 #[test]
+fn a_number_of_threads_is_a_whole_one() {
+    for text in ["2.0", "2.5", "'2.0'", "0", "-1", "1e1"] {
+        assert!(compile(&with(&format!("threads: {text}"))).0.is_none(), "{text}");
+    }
+}
+
+#[test]
 fn relative_paths_start_at_the_folder_of_the_file() {
     let settings = compiled(&with(
         "policies: { path: rules }\naudit: { destination: { file: /var/log/audit.jsonl } }\n\

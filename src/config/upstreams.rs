@@ -47,9 +47,10 @@ fn host(at: &Cursor<'_>) -> Option<UpstreamHost> {
         return Some(UpstreamHost::Preserve);
     }
     if authority_parts(text).is_err() {
-        at.error(
+        at.error_with_help(
             "C027",
-            format!("`{text}` is neither `preserve` nor a host such as `api.internal` or `api.internal:8080`"),
+            format!("`{text}` is neither `preserve` nor a host"),
+            "write `preserve`, or a host such as `api.internal` or `api.internal:8080`",
         );
         return None;
     }

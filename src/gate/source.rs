@@ -50,10 +50,10 @@ const MOST_ENTRIES: usize = 100_000;
 /// device.
 pub fn read_file(path: &Path) -> Result<SourceFile, Diagnostic> {
     let name = path.display().to_string();
-    let unreadable = |error: io::Error| Diagnostic::of_file("F001", &name, format!("cannot be read: {}", error.kind()));
+    let unreadable = |error: io::Error| unread(&name, &error);
     // Asked before opening: opening a pipe without a writer would wait for ever.
     if !fs::metadata(path).map_err(unreadable)?.is_file() {
-        return Err(Diagnostic::of_file("F010", &name, "is not a regular file"));
+        return Err(Diagnostic::of_file("F010", &name, "is not a regular file").with_help("name a file"));
     }
     let mut bytes = Vec::new();
     let file = fs::File::open(path).map_err(unreadable)?;
@@ -70,11 +70,17 @@ pub fn read_file(path: &Path) -> Result<SourceFile, Diagnostic> {
         Ok(text) => Ok(SourceFile { name, text }),
         Err(error) => {
             let valid = error.as_bytes().get(..error.utf8_error().valid_up_to()).unwrap_or_default();
-            let mut finding = Diagnostic::of_file("F002", &name, "is not UTF-8 text");
+            let mut finding =
+                Diagnostic::of_file("F002", &name, "is not UTF-8 text").with_help("save the file as UTF-8");
             finding.line = Some(1 + valid.iter().filter(|byte| **byte == b'\n').count());
             Err(finding)
         }
     }
+}
+
+fn unread(name: &str, error: &io::Error) -> Diagnostic {
+    Diagnostic::of_file("F001", name, format!("cannot be read: {}", error.kind()))
+        .with_help("check the name, what a link leads to, and who may read it")
 }
 
 /// Reads the policy files under `folder`, sorted by name.
@@ -131,7 +137,8 @@ impl Walk {
     fn folder(&mut self, folder: &Path, above: &mut Vec<PathBuf>) -> Result<(), Full> {
         let name = folder.display().to_string();
         if above.len() >= DEEPEST {
-            self.report.push(Diagnostic::of_file("F008", name, format!("folders nest deeper than {DEEPEST}")));
+            let finding = Diagnostic::of_file("F008", name, format!("folders nest deeper than {DEEPEST}"));
+            self.report.push(finding.with_help("move the policies nearer to the root"));
             return Ok(());
         }
         let real = match fs::canonicalize(folder) {
@@ -139,7 +146,8 @@ impl Walk {
             Err(error) => return self.unlisted(name, &error),
         };
         if above.contains(&real) {
-            self.report.push(Diagnostic::of_file("F009", name, "is a link to a folder that it is in"));
+            let finding = Diagnostic::of_file("F009", name, "is a link to a folder that it is in");
+            self.report.push(finding.with_help("remove the link"));
             return Ok(());
         }
         let entries = match self.list(folder)? {
@@ -156,7 +164,10 @@ impl Walk {
     }
 
     fn unlisted(&mut self, folder: String, error: &io::Error) -> Result<(), Full> {
-        self.report.push(Diagnostic::of_file("F005", folder, format!("the folder cannot be listed: {}", error.kind())));
+        let finding = Diagnostic::of_file("F005", folder, format!("the folder cannot be listed: {}", error.kind()));
+        self.report.push(
+            finding.with_help("`policies.path` names a folder that the gateway may read, seen from the settings file"),
+        );
         Ok(())
     }
 
@@ -189,8 +200,7 @@ impl Walk {
         let kind = match fs::metadata(path) {
             Ok(kind) => kind,
             Err(error) => {
-                let message = format!("cannot be read: {}", error.kind());
-                self.report.push(Diagnostic::of_file("F001", path.display().to_string(), message));
+                self.report.push(unread(&path.display().to_string(), &error));
                 return Ok(());
             }
         };
@@ -222,7 +232,8 @@ impl Walk {
     }
 
     fn full<T>(&mut self, code: &'static str, at: &Path, message: String) -> Result<T, Full> {
-        self.report.push(Diagnostic::of_file(code, at.display().to_string(), message));
+        let finding = Diagnostic::of_file(code, at.display().to_string(), message);
+        self.report.push(finding.with_help("`policies.path` names a folder of policies only"));
         Err(Full)
     }
 }

@@ -4,7 +4,7 @@ use crate::{
     policy::{
         codes,
         condition::{Condition, Environment},
-        route::Methods,
+        route::{MethodError, Methods},
     },
     yaml::Cursor,
 };
@@ -46,7 +46,8 @@ pub(crate) fn read_methods(at: &Cursor<'_>) -> Option<Methods> {
 
 /// One method.
 pub(crate) fn read_method(word: &str, at: &Cursor<'_>) -> Option<http::Method> {
-    Methods::parse(word).map_err(|error| at.error(codes::METHOD, error.to_string())).ok()
+    let noted = |error: MethodError| at.error_with_help(codes::METHOD, error.to_string(), error.help());
+    Methods::parse(word).map_err(noted).ok()
 }
 
 /// A condition in CEL.
@@ -59,10 +60,8 @@ pub(crate) fn read_condition(at: &Cursor<'_>, environment: &Environment) -> Opti
                 Some((line, column)) => format!("{}, at {line}:{column} of the condition", error.message),
                 None => error.message,
             };
-            match error.help {
-                Some(help) => at.error_with_help(codes::CONDITION, message, help),
-                None => at.error(codes::CONDITION, message),
-            }
+            let otherwise = || "a condition is CEL, as in `principal.id == path.user`".to_owned();
+            at.error_with_help(codes::CONDITION, message, error.help.unwrap_or_else(otherwise));
             None
         }
     }

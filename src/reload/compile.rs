@@ -161,13 +161,18 @@ fn key_set(
         Ok((set, skipped)) => {
             let warn = |key| {
                 let message = format!("a key of provider `{provider}` is not used: {key}");
-                Diagnostic { severity: Severity::Warning, ..Diagnostic::of_file("F012", &file.name, message) }
+                Diagnostic {
+                    severity: Severity::Warning,
+                    ..Diagnostic::of_file("F012", &file.name, message)
+                        .with_help("tokens signed with it are refused; leave it out, or correct it")
+                }
             };
             (Some(Arc::new(set)), skipped.iter().map(warn).collect())
         }
         Err(error) => {
             let message = format!("no keys for provider `{provider}`: {error}");
-            (None, [Diagnostic::of_file("F011", &file.name, message)].into_iter().collect())
+            let finding = Diagnostic::of_file("F011", &file.name, message);
+            (None, [finding.with_help("a key file is a JWK Set (RFC 7517)")].into_iter().collect())
         }
     }
 }

@@ -76,12 +76,7 @@ impl<'a> Cursor<'a> {
         self.source
     }
 
-    /// Notes an error here.
-    pub fn error(&self, code: &'static str, message: impl Into<String>) {
-        self.source.note(&self.pointer, Diagnostic::of_file(code, "", message));
-    }
-
-    /// Notes an error here, with advice.
+    /// Notes an error here, with advice: who is told that something is wrong is told what to do about it.
     pub fn error_with_help(&self, code: &'static str, message: impl Into<String>, help: impl Into<String>) {
         self.source.note(&self.pointer, Diagnostic::of_file(code, "", message).with_help(help));
     }
@@ -93,7 +88,8 @@ impl<'a> Cursor<'a> {
     }
 
     fn expected(&self, what: &str) {
-        self.error("Y003", format!("expected {what}, found {}", self.node.kind()));
+        let help = format!("write {what} here, or leave the key out where it has a default");
+        self.error_with_help("Y003", format!("expected {what}, found {}", self.node.kind()), help);
     }
 
     /// A map with at least one entry.
@@ -133,7 +129,7 @@ impl<'a> Cursor<'a> {
     pub fn text(&self) -> Option<&'a str> {
         match self.node.as_text() {
             Some("") => {
-                self.error("Y004", "the string is empty");
+                self.error_with_help("Y004", "the string is empty", "fill it or leave the key out");
                 None
             }
             Some(text) => Some(text),
@@ -144,8 +140,8 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// A string that parses as `T`; `code` names the problem when it does not.
-    pub fn parse<T>(&self, code: &'static str) -> Option<T>
+    /// A string that parses as `T`; `code` names the problem when it does not, and `help` the way out.
+    pub fn parse<T>(&self, code: &'static str, help: &str) -> Option<T>
     where
         T: FromStr,
         T::Err: Display,
@@ -153,7 +149,7 @@ impl<'a> Cursor<'a> {
         match self.text()?.parse() {
             Ok(value) => Some(value),
             Err(error) => {
-                self.error(code, error.to_string());
+                self.error_with_help(code, error.to_string(), help);
                 None
             }
         }
@@ -185,7 +181,9 @@ impl<'a> Cursor<'a> {
         };
         let fits = u64::try_from(value).ok().filter(|value| range.contains(value));
         if fits.is_none() {
-            self.error("Y006", format!("`{value}` is not between {} and {}", range.start(), range.end()));
+            let (least, most) = (range.start(), range.end());
+            let message = format!("`{value}` is not between {least} and {most}");
+            self.error_with_help("Y006", message, format!("write a number from {least} to {most}"));
         }
         fits
     }
@@ -228,7 +226,7 @@ impl<'a> MapCursor<'a> {
     pub fn require(&mut self, key: &'static str) -> Option<Cursor<'a>> {
         if !self.entries.iter().any(|(name, _)| name == key) {
             self.taken.push(key);
-            self.cursor.error("Y005", format!("`{key}` is missing"));
+            self.cursor.error_with_help("Y005", format!("`{key}` is missing"), format!("add `{key}` here"));
             return None;
         }
         self.take(key)

@@ -32,9 +32,11 @@ fn every_problem_is_told_with_its_place() {
         expect![[r#"
             error[Y005]: `path` is missing
               --> file.yaml:2:5  (routes[0])
+              help: add `path` here
 
             error[Y003]: expected a whole number, found a string
               --> file.yaml:4:11  (routes[0].size)
+              help: write a whole number here, or leave the key out where it has a default
 
             error[Y007]: unknown key `pth`
               --> file.yaml:3:10  (routes[0].pth)
@@ -42,6 +44,7 @@ fn every_problem_is_told_with_its_place() {
 
             error[Y003]: expected a map, found nothing
               --> file.yaml:5:4  (routes[1])
+              help: write a map here, or leave the key out where it has a default
 
             error[Y004]: the map is empty
               --> file.yaml:6:5  (routes[2])
@@ -56,7 +59,8 @@ fn a_duplicate_key_is_refused() {
         |_| (),
         expect![[r#"
             error[Y002]: the key `a` appears twice
-              --> file.yaml:3:1"#]],
+              --> file.yaml:3:1
+              help: a file is one YAML document: keys that are strings and differ, and plain values"#]],
     );
 }
 
@@ -64,6 +68,20 @@ fn a_duplicate_key_is_refused() {
 fn a_second_document_a_tag_and_a_number_as_key_are_refused() {
     for text in ["a: 1\n---\nb: 2\n", "a: !secret x\n", "1: x\n", "", "a: [1\n"] {
         assert!(parse("file.yaml", text).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn a_second_document_and_a_forbidden_character_are_told_with_their_place() {
+    for (text, place) in [
+        ("a: 1\n---\nb: 2\n", (2, 1)),
+        ("# note\n---\na: 1\n\n--- # more\nb: 2\n", (5, 1)),
+        ("a: 1\nbé: x\u{0}\n", (2, 6)),
+        ("a: \"\u{7f}\"\n", (1, 5)),
+    ] {
+        let finding = parse("file.yaml", text).unwrap_err();
+        assert_eq!((finding.line, finding.column), (Some(place.0), Some(place.1)), "{text:?}: {finding}");
+        assert!(!finding.message.contains("position"), "{finding}");
     }
 }
 

@@ -25,7 +25,7 @@ pub(super) fn provider(mut block: Block<'_>) -> Option<Read> {
     let allow_insecure = jwks.as_ref().is_some_and(|jwks| jwks.as_ref().is_none_or(|jwks| jwks.allow_insecure));
     let issuers = match &issuer_at {
         Some(at) => pool_name(pool_at.as_ref()).and_then(|()| issuer(at, allow_insecure)).map(|issuer| vec![issuer]),
-        None => pool_at.and_then(|at| at.parse::<UserPoolId>("C018")).map(|pool| pool.issuers().into()),
+        None => pool_at.and_then(|at| at.parse::<UserPoolId>("C018", POOL_HELP)).map(|pool| pool.issuers().into()),
     };
     let clients = block.inner.require("client_ids").and_then(|at| clients(&at));
     let token_use = or(&mut block.inner, "token_use", || TokenUses::Access, token_uses);
@@ -44,6 +44,9 @@ pub(super) fn provider(mut block: Block<'_>) -> Option<Read> {
     })
 }
 
+/// What a pool id looks like.
+const POOL_HELP: &str = "copy the id of the user pool, such as `eu-west-1_a1B2c3D4e`";
+
 /// Where Cognito publishes the keys of the first of these issuers; emulators do the same.
 fn published_keys(at: Option<&Cursor<'_>>, block: &Block<'_>, issuers: &[Issuer]) -> Option<KeySource> {
     let issuer = issuers.first()?.as_str().trim_end_matches('/');
@@ -56,7 +59,7 @@ fn pool_name(at: Option<&Cursor<'_>>) -> Option<()> {
     let text = at.text()?;
     let word = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
     if !text.split_once('_').is_some_and(|(region, name)| word(region) && word(name)) {
-        at.error("C018", format!("`{text}` is not a user pool id such as `eu-west-1_a1B2c3D4e` or `local_a1B2c3D4e`"));
+        at.error_with_help("C018", format!("`{text}` is not a user pool id"), POOL_HELP);
         return None;
     }
     Some(())
@@ -91,7 +94,11 @@ fn client(at: &Cursor<'_>) -> Option<String> {
         return None;
     }
     if text.len() > 128 || !text.bytes().all(plain) {
-        at.error("C019", format!("`{text}` is not an app client id"));
+        at.error_with_help(
+            "C019",
+            format!("`{text}` is not an app client id"),
+            "copy the id of the app client from the user pool",
+        );
         return None;
     }
     Some(text.to_owned())

@@ -49,7 +49,7 @@ pub(super) fn provider(mut block: Block<'_>) -> Option<Read> {
 }
 
 fn missing<T>(block: &Block<'_>, key: &str) -> Option<T> {
-    block.inner.here().error("Y005", format!("`{key}` is missing"));
+    block.inner.here().error_with_help("Y005", format!("`{key}` is missing"), format!("add `{key}` here"));
     None
 }
 

@@ -20,11 +20,13 @@ fn an_empty_file_and_one_without_its_sections() {
     check(
         "threads: 2\n",
         expect![[r#"
-        error[Y005]: `identity` is missing
-          --> etc/cogward.yaml:1:1
+            error[Y005]: `identity` is missing
+              --> etc/cogward.yaml:1:1
+              help: add `identity` here
 
-        error[Y005]: `upstreams` is missing
-          --> etc/cogward.yaml:1:1"#]],
+            error[Y005]: `upstreams` is missing
+              --> etc/cogward.yaml:1:1
+              help: add `upstreams` here"#]],
     );
 }
 
@@ -62,39 +64,49 @@ fn units_ranges_and_words() {
         expect![[r#"
             error[C007]: `many` is neither `auto` nor a number from 1 to 1024
               --> etc/cogward.yaml:1:10  (threads)
+              help: write `auto` for one thread a core
 
             error[C003]: `5` is not a duration such as `500ms`, `5s`, `2m` or `24h`
               --> etc/cogward.yaml:2:17  (shutdown_delay)
+              help: the default is `5s`
 
             error[C005]: `2h` is not between `0s` and `1h`
               --> etc/cogward.yaml:3:17  (shutdown_grace)
+              help: the default is `20s`
 
             error[C004]: `64` is not a size such as `512B`, `64KiB`, `10MiB` or `1GiB`
               --> etc/cogward.yaml:4:25  (limits.header_bytes)
+              help: the default is `32KiB`
 
             error[Y006]: `0` is not between 1 and 1000
               --> etc/cogward.yaml:4:54  (limits.headers)
+              help: write a number from 1 to 1000
 
             error[C005]: `0B` is not between `1B` and `64GiB`
               --> etc/cogward.yaml:4:41  (limits.body_bytes)
+              help: the default is `10MiB`
 
             error[C003]: `forever` is not a duration such as `500ms`, `5s`, `2m` or `24h`
-              --> etc/cogward.yaml:4:68  (limits.keepalive)"#]],
+              --> etc/cogward.yaml:4:68  (limits.keepalive)
+              help: the default is `1m`"#]],
     );
     check(
         &with("threads: 0"),
         expect![[r#"
             error[C007]: `0` is neither `auto` nor a number from 1 to 1024
-              --> etc/cogward.yaml:1:10  (threads)"#]],
+              --> etc/cogward.yaml:1:10  (threads)
+              help: write `auto` for one thread a core"#]],
     );
     check(
         &with("audit: { destination: syslog }\nforward_credential: 'yes'"),
         expect![[r#"
             error[Y003]: expected `true` or `false`, found a string
               --> etc/cogward.yaml:2:21  (forward_credential)
+              help: write `true` or `false` here, or leave the key out where it has a default
 
-            error[C007]: `syslog` is none of `stdout`, `off` and `{ file: PATH }`
-              --> etc/cogward.yaml:1:23  (audit.destination)"#]],
+            error[C007]: `syslog` is not a destination
+              --> etc/cogward.yaml:1:23  (audit.destination)
+              help: write `stdout`, `off` or `{ file: PATH }`"#]],
     );
 }
 
@@ -105,27 +117,33 @@ fn listeners() {
             "listeners:\n  - address: localhost:8080\n  - address: 8080\n  - address: 0.0.0.0:80\n    tls: { certificate: cert.pem }\n  - address: 0.0.0.0:443\n  - address: 127.0.0.1:443\n  - port: 8080\nadmin: { address: '9901' }",
         ),
         expect![[r#"
-            error[C010]: `localhost:8080` is not an address such as `0.0.0.0:8080`, `127.0.0.1:9901` or `[::]:8080`
+            error[C010]: `localhost:8080` is not an IP address with a port
               --> etc/cogward.yaml:2:14  (listeners[0].address)
+              help: write an address such as `0.0.0.0:8080`, `127.0.0.1:9901` or `[::]:8080`
 
-            error[C010]: `8080` is not an address such as `0.0.0.0:8080`, `127.0.0.1:9901` or `[::]:8080`
+            error[C010]: `8080` is not an IP address with a port
               --> etc/cogward.yaml:3:14  (listeners[1].address)
+              help: write an address such as `0.0.0.0:8080`, `127.0.0.1:9901` or `[::]:8080`
 
             error[Y005]: `private_key` is missing
               --> etc/cogward.yaml:5:10  (listeners[2].tls)
+              help: add `private_key` here
 
             error[C011]: `0.0.0.0:443` and `127.0.0.1:443` cannot both be listened on
               --> etc/cogward.yaml:7:5  (listeners[4])
+              help: give each listener an address or a port of its own
 
             error[Y005]: `address` is missing
               --> etc/cogward.yaml:8:5  (listeners[5])
+              help: add `address` here
 
             error[Y007]: unknown key `port`
               --> etc/cogward.yaml:8:11  (listeners[5].port)
               help: known keys are: address, tls
 
-            error[C010]: `9901` is not an address such as `0.0.0.0:8080`, `127.0.0.1:9901` or `[::]:8080`
-              --> etc/cogward.yaml:9:19  (admin.address)"#]],
+            error[C010]: `9901` is not an IP address with a port
+              --> etc/cogward.yaml:9:19  (admin.address)
+              help: write an address such as `0.0.0.0:8080`, `127.0.0.1:9901` or `[::]:8080`"#]],
     );
     check(
         &with("admin: { address: '127.0.0.1:8080' }"),
@@ -147,12 +165,15 @@ fn networks() {
 
             error[C012]: `0.0.0.0/0`: every address would be a trusted proxy, so any client could choose its own address
               --> etc/cogward.yaml:1:41  (trusted_proxies[2])
+              help: name a network such as `10.0.0.0/8`, or an address
 
             error[C012]: `lb.internal`: not an address, nor a network such as `10.0.0.0/8`
               --> etc/cogward.yaml:1:52  (trusted_proxies[3])
+              help: name a network such as `10.0.0.0/8`, or an address
 
             error[C008]: this entry stands in the list already
-              --> etc/cogward.yaml:1:77  (trusted_proxies[5])"#]],
+              --> etc/cogward.yaml:1:77  (trusted_proxies[5])
+              help: keep one of them"#]],
     );
 }
 
@@ -169,12 +190,15 @@ fn kinds_of_providers() {
 
             error[C013]: a provider has either `cognito` or `oidc`
               --> etc/cogward.yaml:4:7  (identity.providers[1])
+              help: write one of them; list a second issuer as a provider of its own
 
             error[C013]: a provider has either `cognito` or `oidc`
               --> etc/cogward.yaml:5:7  (identity.providers[2])
+              help: write one of them; list a second issuer as a provider of its own
 
             error[C009]: the id `c` is taken
               --> etc/cogward.yaml:6:13  (identity.providers[3].id)
+              help: give each entry an id of its own
 
             error[Y004]: the map is empty
               --> etc/cogward.yaml:6:25  (identity.providers[3].cognito)
@@ -182,12 +206,15 @@ fn kinds_of_providers() {
 
             error[C013]: `jwks` has either `url` or `file`
               --> etc/cogward.yaml:7:79  (identity.providers[4].cognito.jwks)
+              help: write one of them
 
-            error[C014]: `role_prefix` stands beside this block as well; keep one of them
+            error[C014]: `role_prefix` stands beside this block as well
               --> etc/cogward.yaml:7:118  (identity.providers[4].cognito.role_prefix)
+              help: keep one of them
 
-            error[C020]: a role prefix has at most 64 bytes, no comma and no control character
-              --> etc/cogward.yaml:7:118  (identity.providers[4].cognito.role_prefix)"#]],
+            error[C020]: this cannot be a role prefix
+              --> etc/cogward.yaml:7:118  (identity.providers[4].cognito.role_prefix)
+              help: a role prefix has at most 64 bytes, no comma and no control character"#]],
     );
 }
 
@@ -200,28 +227,35 @@ fn user_pools() {
         expect![[r#"
             error[C018]: `pool` is not a user pool id such as `eu-west-1_a1B2c3D4e`
               --> etc/cogward.yaml:3:41  (identity.providers[0].cognito.user_pool_id)
+              help: copy the id of the user pool, such as `eu-west-1_a1B2c3D4e`
 
             error[C019]: `client_ids` is a list of app client ids, or the word `any`
               --> etc/cogward.yaml:3:59  (identity.providers[0].cognito.client_ids)
               help: `any` accepts the tokens of every app client of the pool, and must be written out in this file
 
-            error[C007]: `refresh` is not `access` or `id`
+            error[C007]: `refresh` is not known here
               --> etc/cogward.yaml:3:91  (identity.providers[0].cognito.token_use[1])
+              help: write `access` or `id`
 
             error[Y005]: `client_ids` is missing
               --> etc/cogward.yaml:4:25  (identity.providers[1].cognito)
+              help: add `client_ids` here
 
             error[Y005]: `user_pool_id` is missing
               --> etc/cogward.yaml:5:25  (identity.providers[2].cognito)
+              help: add `user_pool_id` here
 
             error[C019]: `a b` is not an app client id
               --> etc/cogward.yaml:5:40  (identity.providers[2].cognito.client_ids[0])
+              help: copy the id of the app client from the user pool
 
-            error[C018]: `nopool` is not a user pool id such as `eu-west-1_a1B2c3D4e` or `local_a1B2c3D4e`
+            error[C018]: `nopool` is not a user pool id
               --> etc/cogward.yaml:6:70  (identity.providers[3].cognito.user_pool_id)
+              help: copy the id of the user pool, such as `eu-west-1_a1B2c3D4e`
 
             error[C008]: this entry stands in the list already
               --> etc/cogward.yaml:6:96  (identity.providers[3].cognito.client_ids[1])
+              help: keep one of them
 
             error[C016]: `http://e.example` is plain http to another machine: whoever sits between could forge every token
               --> etc/cogward.yaml:7:35  (identity.providers[4].cognito.issuer)
@@ -242,9 +276,11 @@ fn other_issuers() {
         expect![[r#"
             error[Y005]: `jwks` is missing
               --> etc/cogward.yaml:3:22  (identity.providers[0].oidc)
+              help: add `jwks` here
 
             error[Y005]: `issuer` is missing
               --> etc/cogward.yaml:3:22  (identity.providers[0].oidc)
+              help: add `issuer` here
 
             error[Y004]: the list is empty
               --> etc/cogward.yaml:3:35  (identity.providers[0].oidc.audiences)
@@ -252,9 +288,11 @@ fn other_issuers() {
 
             error[C015]: the URL holds a user name
               --> etc/cogward.yaml:4:60  (identity.providers[1].oidc.jwks.url)
+              help: write a URL such as `https://id.example.com/keys.json`
 
             error[C015]: the URL `login.example` does not start with `http://` or `https://`
               --> etc/cogward.yaml:4:32  (identity.providers[1].oidc.issuer)
+              help: write a URL such as `https://id.example.com/keys.json`
 
             error[C031]: `none` is never accepted: anyone could sign with it
               --> etc/cogward.yaml:4:124  (identity.providers[1].oidc.algorithms[0])
@@ -273,7 +311,8 @@ fn other_issuers() {
               help: use https, or write `allow_insecure: true` in `jwks` where the network is trusted
 
             error[C015]: the URL `https://c.example/?x` has a query or a fragment
-              --> etc/cogward.yaml:5:32  (identity.providers[2].oidc.issuer)"#]],
+              --> etc/cogward.yaml:5:32  (identity.providers[2].oidc.issuer)
+              help: write a URL such as `https://id.example.com/keys.json`"#]],
     );
 }
 
@@ -304,12 +343,15 @@ fn credentials_and_origins() {
         expect![[r#"
             error[C008]: this entry stands in the list already
               --> etc/cogward.yaml:3:25  (identity.credentials[1])
+              help: keep one of them
 
-            error[C021]: a credential is `bearer`, `{ cookie: NAME }` or `{ header: NAME }`
+            error[C021]: this names no credential
               --> etc/cogward.yaml:3:33  (identity.credentials[2])
+              help: write `bearer`, `{ cookie: NAME }` or `{ header: NAME }`
 
             error[C021]: `a b` is not the name of a cookie
               --> etc/cogward.yaml:3:50  (identity.credentials[3].cookie)
+              help: a cookie name has no spaces, quotes, commas, semicolons or `=`
 
             error[C022]: the header `Authorization` has a meaning of its own
               --> etc/cogward.yaml:3:69  (identity.credentials[4].header)
@@ -332,7 +374,8 @@ fn credentials_and_origins() {
               help: an origin is a scheme, a host and perhaps a port, such as `https://app.example` or `http://localhost:3000`
 
             error[C008]: this entry stands in the list already
-              --> etc/cogward.yaml:4:72  (identity.cookie_origins[3])"#]],
+              --> etc/cogward.yaml:4:72  (identity.cookie_origins[3])
+              help: keep one of them"#]],
     );
     check(
         &identity(&format!("{provider}  cookie_origins: ['https://app.example']")),
@@ -360,15 +403,19 @@ fn upstreams() {
 
             error[C008]: this entry stands in the list already
               --> etc/cogward.yaml:3:63  (upstreams[0].endpoints[3])
+              help: keep one of them
 
-            error[C027]: `a/b` is neither `preserve` nor a host such as `api.internal` or `api.internal:8080`
+            error[C027]: `a/b` is neither `preserve` nor a host
               --> etc/cogward.yaml:3:85  (upstreams[0].host)
+              help: write `preserve`, or a host such as `api.internal` or `api.internal:8080`
 
             error[C009]: the id `a` is taken
               --> etc/cogward.yaml:4:11  (upstreams[1].id)
+              help: give each entry an id of its own
 
             error[C005]: `0s` is not between `10ms` and `5m`
               --> etc/cogward.yaml:4:60  (upstreams[1].timeouts.connect)
+              help: the default is `2s`
 
             error[Y007]: unknown key `raed`
               --> etc/cogward.yaml:4:70  (upstreams[1].timeouts.raed)
@@ -391,6 +438,7 @@ fn identity_headers() {
 
             error[C022]: `bad name` is not a header name
               --> etc/cogward.yaml:1:55  (identity_headers.bad name)
+              help: a header name is letters, digits and `-`, such as `X-User-Id`
 
             error[C023]: `x_a` and `x-a` are the same header to some upstreams
               --> etc/cogward.yaml:1:73  (identity_headers.X_A)
@@ -401,7 +449,8 @@ fn identity_headers() {
               help: a claim is named by at most 256 bytes without spaces, such as `sub`, `email` or `custom:tenant`
 
             error[Y003]: expected a string, found a number
-              --> etc/cogward.yaml:1:97  (identity_headers.X-C)"#]],
+              --> etc/cogward.yaml:1:97  (identity_headers.X-C)
+              help: write a string here, or leave the key out where it has a default"#]],
     );
 }
 
@@ -416,8 +465,9 @@ fn what_this_version_does_not_support() {
               --> etc/cogward.yaml:2:19  (policies.test_on_reload)
               help: set `test_on_reload: false` or leave it out
 
-            error[C007]: `lenient` is not `strict`
+            error[C007]: `lenient` is not known here
               --> etc/cogward.yaml:3:22  (policies.cerbos.profile)
+              help: write `strict`
 
             error[C028]: naming globals is not supported by this version
               --> etc/cogward.yaml:3:40  (policies.cerbos.globals)
@@ -431,8 +481,9 @@ fn what_this_version_does_not_support() {
               --> etc/cogward.yaml:3:100  (policies.cerbos.lenient_scope_search)
               help: write `lenient_scope_search: false` or leave it out
 
-            error[C029]: `v 1` is not a policy version: letters, digits and `_`
+            error[C029]: `v 1` is not a policy version
               --> etc/cogward.yaml:3:130  (policies.cerbos.default_policy_version)
+              help: a version is letters, digits and `_`, such as `default`
 
             error[C028]: a default scope is not supported by this version
               --> etc/cogward.yaml:3:152  (policies.cerbos.default_scope)

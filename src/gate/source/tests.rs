@@ -173,3 +173,16 @@ fn every_code_of_this_module_is_listed_once() {
         assert!(CODES.iter().any(|(listed, _)| *listed == code), "{code} is not listed");
     }
 }
+
+#[test]
+fn what_cannot_be_read_says_what_to_do() {
+    let folder = folder(&[("good.yaml", "a")]);
+    symlink("nowhere", folder.path().join("dangling.yaml")).unwrap();
+    symlink(".", folder.path().join("loop")).unwrap();
+    fs::write(folder.path().join("latin.yaml"), b"\xe9").unwrap();
+    let (_, mut report) = read_policies(folder.path());
+    report.append(read_policies(&folder.path().join("missing")).1);
+    report.push(read_file(folder.path()).unwrap_err());
+    assert_eq!(report.findings().len(), 5, "{report}");
+    assert!(report.findings().iter().all(|finding| finding.help.is_some()), "{report}");
+}

@@ -52,7 +52,7 @@ pub(crate) fn read_source(map: &mut MapCursor<'_>, subject: &str, sources: Sourc
         "query" => value.text().map(|name| Source::Query(name.into())),
         "header" => read_header(value, sources.headers),
         "host" => value.integer(0..=MAX_LABELS).and_then(|label| usize::try_from(label).ok()).map(Source::Host),
-        "body" => value.parse(codes::SOURCE).map(Source::Body),
+        "body" => value.parse(codes::SOURCE, "write a pointer such as `/owner` (RFC 6901)").map(Source::Body),
         "claim" => value.text().map(|name| Source::Claim(name.into())),
         _ => read_const(value).map(Source::Const),
     }
@@ -94,7 +94,7 @@ fn read_header(at: &Cursor<'_>, headers: &HeaderRules<'_>) -> Option<Source> {
 fn read_const(at: &Cursor<'_>) -> Option<Value> {
     let value = at.node().to_json();
     if value.is_none() {
-        at.error(codes::SOURCE, "the number is too large");
+        at.error_with_help(codes::SOURCE, "the number is too large", "write it as a string");
     }
     value
 }

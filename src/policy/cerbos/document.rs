@@ -96,7 +96,8 @@ fn read_body<'a>(at: &Cursor<'a>, version: &str) -> Option<ResourcePolicy<'a>> {
 fn read_kind<'a>(at: &Cursor<'a>) -> Option<&'a str> {
     let kind = at.text()?;
     if kind.contains(['!', '*', '?', '[', ']', '{', '}']) {
-        at.error(codes::CERBOS, format!("`{kind}` is not the name of a resource"));
+        let help = "a name has no wildcards and no brackets; each kind has a policy of its own";
+        at.error_with_help(codes::CERBOS, format!("`{kind}` is not the name of a resource"), help);
         return None;
     }
     Some(kind)
@@ -143,7 +144,8 @@ impl RuleReader<'_> {
             let default = format!("rule-{:03}", place + 1);
             let name = match name {
                 Some((name, at)) if !names.insert(name.clone()) => {
-                    at.error(codes::DUPLICATE, format!("the policy has two rules `{name}`"));
+                    let help = "give each rule a name of its own, or none";
+                    at.error_with_help(codes::DUPLICATE, format!("the policy has two rules `{name}`"), help);
                     name
                 }
                 Some((name, _)) if !name.is_empty() => name,
@@ -192,7 +194,8 @@ impl RuleReader<'_> {
     fn condition(&self, at: &Cursor<'_>) -> Option<ConditionTree> {
         let mut map = at.map()?;
         if let Some(script) = map.take("script") {
-            script.error(codes::CERBOS, "scripts in conditions are no part of the language any more");
+            let message = "scripts in conditions are no part of the language any more";
+            script.error_with_help(codes::CERBOS, message, "write `match` with an `expr`");
         }
         let tree = map.require("match").and_then(|at| self.tree(&at, ConditionTree::DEPTH));
         map.finish();
@@ -201,7 +204,8 @@ impl RuleReader<'_> {
 
     fn tree(&self, at: &Cursor<'_>, depth: usize) -> Option<ConditionTree> {
         let Some(depth) = depth.checked_sub(1) else {
-            at.error(codes::CERBOS, format!("conditions nest more than {} deep", ConditionTree::DEPTH));
+            let message = format!("conditions nest more than {} deep", ConditionTree::DEPTH);
+            at.error_with_help(codes::CERBOS, message, "write the inner ones as one `expr`");
             return None;
         };
         let mut map = at.map()?;
@@ -243,7 +247,8 @@ fn read_name<'a>(at: &Cursor<'a>) -> Option<&'a str> {
     if name.starts_with(|first: char| first.is_ascii_alphabetic()) && name.chars().all(inner) {
         return Some(name);
     }
-    at.error(codes::CERBOS, format!("`{name}` is not the name of a rule"));
+    let help = "a name starts with a letter and goes on with letters, digits, `_`, `@`, `.` and `-`";
+    at.error_with_help(codes::CERBOS, format!("`{name}` is not the name of a rule"), help);
     None
 }
 
@@ -252,7 +257,8 @@ fn read_actions(at: &Cursor<'_>) -> Option<Box<[ActionPattern]>> {
     let actions = at.each(|each| {
         let pattern = ActionPattern::parse(each.text()?);
         if pattern.is_none() {
-            each.error(codes::CERBOS, "the pattern does not hold together: a bracket or a brace is left open");
+            let message = "the pattern does not hold together: a bracket or a brace is left open";
+            each.error_with_help(codes::CERBOS, message, "close it, or put a backslash before it");
         }
         pattern
     });
@@ -269,7 +275,7 @@ fn refuse_repeats(at: &Cursor<'_>) {
     for each in at.list_or_empty().into_iter().flatten() {
         let Some(text) = each.node().as_text() else { continue };
         if !seen.insert(text) {
-            each.error(codes::CERBOS, format!("`{text}` is named twice"));
+            each.error_with_help(codes::CERBOS, format!("`{text}` is named twice"), "keep one of them");
         }
     }
 }
@@ -278,7 +284,7 @@ fn refuse_repeats(at: &Cursor<'_>) {
 fn either<'a>(map: &mut MapCursor<'a>, camel: &'static str, snake: &'static str) -> Option<Cursor<'a>> {
     let (first, second) = (map.take(camel), if camel == snake { None } else { map.take(snake) });
     if let (Some(_), Some(second)) = (&first, &second) {
-        second.error(codes::CERBOS, format!("`{camel}` and `{snake}` are one key"));
+        second.error_with_help(codes::CERBOS, format!("`{camel}` and `{snake}` are one key"), "keep one of them");
     }
     first.or(second)
 }

@@ -237,9 +237,11 @@ fn what_cerbos_refuses_is_refused() {
         &expect![[r#"
             error[P023]: `con*` is not the name of a resource
               --> c.yaml:4:13  (resourcePolicy.resource)
+              help: a name has no wildcards and no brackets; each kind has a policy of its own
 
             error[P023]: `read` is named twice
               --> c.yaml:6:32  (resourcePolicy.rules[0].actions[1])
+              help: keep one of them
 
             error[P017]: `EFFECT_MAYBE` is not known here
               --> c.yaml:6:47  (resourcePolicy.rules[0].effect)
@@ -247,9 +249,11 @@ fn what_cerbos_refuses_is_refused() {
 
             error[P003]: the policy has two rules `a`
               --> c.yaml:7:13  (resourcePolicy.rules[1].name)
+              help: give each rule a name of its own, or none
 
             error[P023]: the pattern does not hold together: a bracket or a brace is left open
               --> c.yaml:7:26  (resourcePolicy.rules[1].actions[0])
+              help: close it, or put a backslash before it
 
             error[P023]: the rule names no roles
               --> c.yaml:7:5  (resourcePolicy.rules[1])
@@ -257,9 +261,11 @@ fn what_cerbos_refuses_is_refused() {
 
             error[P023]: `1a` is not the name of a rule
               --> c.yaml:8:13  (resourcePolicy.rules[2].name)
+              help: a name starts with a letter and goes on with letters, digits, `_`, `@`, `.` and `-`
 
             error[P023]: scripts in conditions are no part of the language any more
               --> c.yaml:8:133  (resourcePolicy.rules[2].condition.script)
+              help: write `match` with an `expr`
 
             error[P023]: a match is one of `expr`, `all`, `any` and `none`
               --> c.yaml:8:85  (resourcePolicy.rules[2].condition.match)

@@ -35,9 +35,11 @@ fn p001_a_file_without_a_known_api_version_is_an_error_and_an_empty_one_too() {
         &expect![[r#"
             error[Y002]: the file is empty
               --> empty.yaml:1:1
+              help: a file is one YAML document: keys that are strings and differ, and plain values
 
             error[Y002]: the file is empty
               --> comment.yaml:2:1
+              help: a file is one YAML document: keys that are strings and differ, and plain values
 
             error[P001]: the file has no `apiVersion` that is known here
               --> other.yaml:1:13  (apiVersion)
@@ -48,7 +50,8 @@ fn p001_a_file_without_a_known_api_version_is_an_error_and_an_empty_one_too() {
               help: write `apiVersion: cogward/v1` for routes, `apiVersion: api.cerbos.dev/v1` for Cerbos policies
 
             error[Y003]: expected a map, found a list
-              --> list.yaml:1:1"#]],
+              --> list.yaml:1:1
+              help: write a map here, or leave the key out where it has a default"#]],
     );
 }
 
@@ -93,9 +96,11 @@ fn p003_route_ids_are_unique_over_all_files_and_rule_ids_in_their_route() {
         &expect![[r#"
             error[P003]: the route `a` has two rules `x`
               --> one.yaml:5:41  (routes[0].rules[1].id)
+              help: give each rule of a route an id of its own
 
             error[P003]: the route `a` has two rules `x`
               --> two.yaml:5:41  (routes[0].rules[1].id)
+              help: give each rule of a route an id of its own
 
             error[P003]: there is a route `a` already
               --> two.yaml:3:7  (routes[0].id)
@@ -108,6 +113,12 @@ fn p003_route_ids_are_unique_over_all_files_and_rule_ids_in_their_route() {
 }
 
 #[test]
+fn a_route_with_a_bad_host_is_not_taken_for_one_of_every_host() {
+    let found = report(&format!("- {{ id: a, path: /a, hosts: ['*'], {ANYONE} }}\n- {{ id: b, path: /a, {ANYONE} }}"));
+    assert!(found.contains("P006") && !found.contains("P008"), "{found}");
+}
+
+#[test]
 fn p004_p005_p006_ids_paths_and_hosts_have_a_shape() {
     check(
         &format!(
@@ -116,6 +127,7 @@ fn p004_p005_p006_ids_paths_and_hosts_have_a_shape() {
         &expect![[r#"
             error[P004]: `none` is what metrics call a request without a route
               --> routes.yaml:3:9  (routes[0].id)
+              help: choose another id
 
             error[P004]: `a/b` is not an id
               --> routes.yaml:4:9  (routes[1].id)
@@ -147,12 +159,15 @@ fn p004_p005_p006_ids_paths_and_hosts_have_a_shape() {
 
             error[P006]: `a:80` is not a host such as `api.example.com` or `*.example.com`
               --> routes.yaml:10:30  (routes[7].hosts[0])
+              help: write a host name without a scheme or a port, or `*.` and a suffix
 
             error[P006]: `*` is not a host such as `api.example.com` or `*.example.com`
               --> routes.yaml:10:38  (routes[7].hosts[1])
+              help: write a host name without a scheme or a port, or `*.` and a suffix
 
             error[P006]: the host is named twice
-              --> routes.yaml:10:54  (routes[7].hosts[3])"#]],
+              --> routes.yaml:10:54  (routes[7].hosts[3])
+              help: keep one of them"#]],
     );
 }
 
@@ -165,12 +180,15 @@ fn p007_methods_are_upper_case_and_taken_by_the_route() {
         &expect![[r#"
             error[P007]: `get` is not in upper case, and methods are case-sensitive
               --> routes.yaml:3:32  (routes[0].methods[0])
+              help: write `GET`
 
             error[P007]: `TRACE` never passes the gateway
               --> routes.yaml:3:37  (routes[0].methods[1])
+              help: leave it out: such requests are refused on every route
 
             error[P007]: `CONNECT` never passes the gateway
               --> routes.yaml:3:44  (routes[0].methods[2])
+              help: leave it out: such requests are refused on every route
 
             error[P007]: rule `x` names PUT, which the route does not take
               --> routes.yaml:4:65  (routes[1].rules[0].methods)
@@ -189,7 +207,8 @@ fn p007_methods_are_upper_case_and_taken_by_the_route() {
               help: leave `methods` out, or give each method an action
 
             error[P007]: `put` is not in upper case, and methods are case-sensitive
-              --> r.yaml:3:94  (routes[0].actions.put)"#]],
+              --> r.yaml:3:94  (routes[0].actions.put)
+              help: write `PUT`"#]],
     );
 }
 
@@ -227,6 +246,7 @@ fn p009_p010_p011_with_several_upstreams_and_providers_a_route_says_which() {
 
         error[P010]: `main` is named twice
           --> routes.yaml:5:61  (routes[2].providers[2])
+          help: keep one of them
 
         error[P011]: rule `x` compares an owner, and the route accepts tokens of several providers
           --> routes.yaml:6:68  (routes[3].rules[0].owner)
@@ -336,6 +356,7 @@ fn p014_p015_owners_and_attributes_name_one_source_that_is_there() {
 
             error[P015]: `owner` is not a JSON pointer such as `/owner` or `/items/0/id`
               --> routes.yaml:3:183  (routes[0].rules[3].owner.body)
+              help: write a pointer such as `/owner` (RFC 6901)
 
             error[P015]: one source is needed, and this names none
               --> routes.yaml:3:210  (routes[0].rules[4].owner)
@@ -347,6 +368,7 @@ fn p014_p015_owners_and_attributes_name_one_source_that_is_there() {
 
             error[Y006]: `-1` is not between 0 and 126
               --> routes.yaml:3:252  (routes[0].rules[5].owner.host)
+              help: write a number from 0 to 126
 
             error[P014]: rule `x` compares `path.user`, but the route has no capture `user`
               --> routes.yaml:4:55  (routes[1].rules[0].owner.path)
@@ -374,40 +396,41 @@ fn an_owner_from_an_identity_or_credential_header_does_not_compile() {
     check(
         &format!("- {{ id: a, path: /a, rules: [ {} ] }}", rules.join(", ")),
         &expect![[r#"
-        error[P016]: no attribute comes from `x-user`: it is an identity header, which is removed from every request
-          --> routes.yaml:3:78  (routes[0].rules[0].owner.header)
-          help: who asks is told by `principal`; take the attribute from elsewhere
+            error[P016]: no attribute comes from `x-user`: it is an identity header, which is removed from every request
+              --> routes.yaml:3:78  (routes[0].rules[0].owner.header)
+              help: who asks is told by `principal`; take the attribute from elsewhere
 
-        error[P016]: no attribute comes from `x_user`: it is an identity header, which is removed from every request
-          --> routes.yaml:3:139  (routes[0].rules[1].owner.header)
-          help: who asks is told by `principal`; take the attribute from elsewhere
+            error[P016]: no attribute comes from `x_user`: it is an identity header, which is removed from every request
+              --> routes.yaml:3:139  (routes[0].rules[1].owner.header)
+              help: who asks is told by `principal`; take the attribute from elsewhere
 
-        error[P016]: no attribute comes from `x-auth-request-email`: it is an identity header, which is removed from every request
-          --> routes.yaml:3:214  (routes[0].rules[2].owner.header)
-          help: who asks is told by `principal`; take the attribute from elsewhere
+            error[P016]: no attribute comes from `x-auth-request-email`: it is an identity header, which is removed from every request
+              --> routes.yaml:3:214  (routes[0].rules[2].owner.header)
+              help: who asks is told by `principal`; take the attribute from elsewhere
 
-        error[P016]: no attribute comes from `authorization`: it carries a credential
-          --> routes.yaml:3:296  (routes[0].rules[3].owner.header)
-          help: who asks is told by `principal`; take the attribute from elsewhere
+            error[P016]: no attribute comes from `authorization`: it carries a credential
+              --> routes.yaml:3:296  (routes[0].rules[3].owner.header)
+              help: who asks is told by `principal`; take the attribute from elsewhere
 
-        error[P016]: no attribute comes from `cookie`: it carries a credential
-          --> routes.yaml:3:364  (routes[0].rules[4].owner.header)
-          help: who asks is told by `principal`; take the attribute from elsewhere
+            error[P016]: no attribute comes from `cookie`: it carries a credential
+              --> routes.yaml:3:364  (routes[0].rules[4].owner.header)
+              help: who asks is told by `principal`; take the attribute from elsewhere
 
-        error[P016]: no attribute comes from `x-token`: it carries a credential
-          --> routes.yaml:3:426  (routes[0].rules[5].owner.header)
-          help: who asks is told by `principal`; take the attribute from elsewhere
+            error[P016]: no attribute comes from `x-token`: it carries a credential
+              --> routes.yaml:3:426  (routes[0].rules[5].owner.header)
+              help: who asks is told by `principal`; take the attribute from elsewhere
 
-        error[P016]: no attribute comes from `transfer-encoding`: it concerns one connection only
-          --> routes.yaml:3:499  (routes[0].rules[6].owner.header)
-          help: who asks is told by `principal`; take the attribute from elsewhere
+            error[P016]: no attribute comes from `transfer-encoding`: it concerns one connection only
+              --> routes.yaml:3:499  (routes[0].rules[6].owner.header)
+              help: who asks is told by `principal`; take the attribute from elsewhere
 
-        error[P016]: no attribute comes from `x-original-url`: it is removed from every request
-          --> routes.yaml:3:579  (routes[0].rules[7].owner.header)
-          help: who asks is told by `principal`; take the attribute from elsewhere
+            error[P016]: no attribute comes from `x-original-url`: it is removed from every request
+              --> routes.yaml:3:579  (routes[0].rules[7].owner.header)
+              help: who asks is told by `principal`; take the attribute from elsewhere
 
-        error[P016]: `not a name` is not a header name
-          --> routes.yaml:3:652  (routes[0].rules[8].owner.header)"#]],
+            error[P016]: `not a name` is not a header name
+              --> routes.yaml:3:652  (routes[0].rules[8].owner.header)
+              help: a header name is letters, digits and `-`, such as `X-Tenant`"#]],
     );
 }
 
@@ -456,6 +479,7 @@ fn p016_a_route_changes_no_identity_framing_or_forwarding_header() {
 
             error[P016]: the value cannot stand in a header
               --> routes.yaml:6:193  (routes[0].request_headers.set.X-Good)
+              help: a value is one line without control characters
 
             error[P016]: a route cannot change `x-request-id`: it is set by the gateway
               --> routes.yaml:7:14  (routes[0].request_headers.remove[0])
@@ -463,6 +487,7 @@ fn p016_a_route_changes_no_identity_framing_or_forwarding_header() {
 
             error[P016]: `bad name` is not a header name
               --> routes.yaml:7:28  (routes[0].request_headers.remove[1])
+              help: a header name is letters, digits and `-`, such as `X-Tenant`
 
             error[P016]: a route cannot change `transfer-encoding`: it frames the message
               --> routes.yaml:8:49  (routes[0].response_headers.set.Transfer-Encoding)
@@ -499,9 +524,11 @@ fn p017_p018_p020_words_prefixes_and_units_are_checked() {
 
             error[Y003]: expected a string, found a number
               --> routes.yaml:3:132  (routes[0].timeouts.read)
+              help: write a string here, or leave the key out where it has a default
 
             error[P020]: a time of zero never ends well
               --> routes.yaml:3:142  (routes[0].timeouts.write)
+              help: leave the key out to keep the time of the upstream
 
             error[Y007]: unknown key `reed`
               --> routes.yaml:3:152  (routes[0].timeouts.reed)
@@ -509,6 +536,7 @@ fn p017_p018_p020_words_prefixes_and_units_are_checked() {
 
             error[P020]: `1MB` is not a size such as `512B`, `64KiB`, `10MiB` or `1GiB`
               --> routes.yaml:3:170  (routes[0].body_bytes)
+              help: leave the key out to keep the limit of the settings
 
             error[P018]: `/b/` is not a prefix of `/b/c`
               --> routes.yaml:4:38  (routes[1].strip_prefix)
@@ -551,6 +579,7 @@ fn p019_unknown_names_in_conditions_are_compile_errors() {
 
             error[P019]: the condition is not an expression: unexpected end, at column 4 of the condition
               --> routes.yaml:3:182  (routes[0].rules[3].when)
+              help: a condition is CEL, as in `principal.id == path.user`
 
             error[P019]: the header field `x-token` carries a credential, at column 17 of the condition
               --> routes.yaml:3:206  (routes[0].rules[4].when)
@@ -596,6 +625,7 @@ fn unknown_keys_and_empty_or_null_entries_are_refused() {
 
             error[Y004]: the string is empty
               --> routes.yaml:3:118  (routes[0].rules[1].roles[0])
+              help: fill it or leave the key out
 
             error[Y004]: the list is empty
               --> routes.yaml:4:29  (routes[1].rules)

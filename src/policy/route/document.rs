@@ -77,7 +77,7 @@ impl RouteReader<'_> {
         let id_at = map.require("id");
         let id = id_at.as_ref().and_then(read_route_id);
         let path = map.require("path").and_then(|path| read_pattern(&path));
-        let hosts = map.take("hosts").map(|hosts| read_hosts(&hosts));
+        let hosts = map.take("hosts").map_or_else(|| Some(Vec::new()), |hosts| read_hosts(&hosts));
         let keys = self.keys(&mut map, path.as_ref());
         let resource = map.take("resource");
         let actions = map.take("actions");
@@ -106,7 +106,7 @@ impl RouteReader<'_> {
             at: at.clone(),
             id: id?.into(),
             id_at: id_at?,
-            hosts: hosts.unwrap_or_default(),
+            hosts: hosts?,
             path: path?,
             methods,
             rows,
@@ -153,7 +153,10 @@ impl RouteReader<'_> {
         let on_deny = map.take("on_deny").and_then(|at| read_word(&at, &[("not_found", OnDeny::NotFound)]));
         let strip_prefix = map.take("strip_prefix").and_then(|at| read_prefix(&at, path));
         let timeouts = map.take("timeouts").map(|at| read_timeouts(&at)).unwrap_or_default();
-        let body_bytes = map.take("body_bytes").and_then(|at| at.parse::<ByteSize>(codes::UNIT)).map(ByteSize::count);
+        let body_bytes = map
+            .take("body_bytes")
+            .and_then(|at| at.parse::<ByteSize>(codes::UNIT, "leave the key out to keep the limit of the settings"))
+            .map(ByteSize::count);
         let edits = |at: Option<Cursor<'_>>| at.map(|at| HeaderEdits::read(&at, self.headers)).unwrap_or_default();
         RouteKeys {
             upstream,
@@ -193,23 +196,23 @@ pub(crate) fn read_upstream(at: &Cursor<'_>, world: &World<'_>) -> Option<usize>
     place
 }
 
-fn read_hosts(at: &Cursor<'_>) -> Vec<HostPattern> {
+fn read_hosts(at: &Cursor<'_>) -> Option<Vec<HostPattern>> {
     let seen = RefCell::new(HashSet::new());
-    let hosts = at.each(|each| {
-        let host: HostPattern = each.parse(codes::HOST)?;
+    at.each(|each| {
+        let host: HostPattern =
+            each.parse(codes::HOST, "write a host name without a scheme or a port, or `*.` and a suffix")?;
         if !seen.borrow_mut().insert(host.clone()) {
-            each.error(codes::HOST, "the host is named twice");
+            each.error_with_help(codes::HOST, "the host is named twice", "keep one of them");
         }
         Some(host)
-    });
-    hosts.unwrap_or_default()
+    })
 }
 
 /// Metrics call a request without a route `none`.
 fn read_route_id<'a>(at: &Cursor<'a>) -> Option<&'a str> {
     let id = read_id(at)?;
     if id == "none" {
-        at.error(codes::ID, "`none` is what metrics call a request without a route");
+        at.error_with_help(codes::ID, "`none` is what metrics call a request without a route", "choose another id");
         return None;
     }
     Some(id)
@@ -291,7 +294,7 @@ fn read_providers(at: &Cursor<'_>, world: &World<'_>) -> Vec<ProviderId> {
             let help = format!("providers of the settings are: {}", all.join(", "));
             each.error_with_help(codes::PROVIDER, format!("there is no provider `{name}`"), help);
         } else if !seen.borrow_mut().insert(name) {
-            each.error(codes::PROVIDER, format!("`{name}` is named twice"));
+            each.error_with_help(codes::PROVIDER, format!("`{name}` is named twice"), "keep one of them");
         }
         known.cloned()
     });
@@ -321,9 +324,13 @@ fn read_timeouts(at: &Cursor<'_>) -> TimeoutOverrides {
     let Some(mut map) = at.map() else { return TimeoutOverrides::default() };
     let mut time = |key| -> Option<Duration> {
         let at = map.take(key)?;
-        let time = at.parse::<Span>(codes::UNIT)?.duration();
+        let time = at.parse::<Span>(codes::UNIT, "leave the key out to keep the time of the upstream")?.duration();
         if time.is_zero() {
-            at.error(codes::UNIT, "a time of zero never ends well");
+            at.error_with_help(
+                codes::UNIT,
+                "a time of zero never ends well",
+                "leave the key out to keep the time of the upstream",
+            );
         }
         Some(time)
     };

@@ -107,7 +107,11 @@ fn read_setting(name: &str, at: &Cursor<'_>, rules: &HeaderRules<'_>) -> Option<
     match HeaderValue::from_str(text) {
         Ok(value) => Some((name?, value)),
         Err(_) => {
-            at.error(codes::HEADER, "the value cannot stand in a header");
+            at.error_with_help(
+                codes::HEADER,
+                "the value cannot stand in a header",
+                "a value is one line without control characters",
+            );
             None
         }
     }
@@ -129,7 +133,8 @@ fn editable(name: &str, at: &Cursor<'_>, rules: &HeaderRules<'_>) -> Option<Head
 pub(crate) fn read_name(name: &str, at: &Cursor<'_>) -> Option<HeaderName> {
     let read = HeaderName::from_bytes(name.as_bytes()).ok();
     if read.is_none() {
-        at.error(codes::HEADER, format!("`{name}` is not a header name"));
+        let help = "a header name is letters, digits and `-`, such as `X-Tenant`";
+        at.error_with_help(codes::HEADER, format!("`{name}` is not a header name"), help);
     }
     read
 }

@@ -31,6 +31,17 @@ pub enum MethodError {
     NeverPasses(String),
 }
 
+impl MethodError {
+    /// What to write instead.
+    pub fn help(&self) -> String {
+        match self {
+            Self::NotAToken(_) => "write a method such as `GET`".to_owned(),
+            Self::LowerCase(word) => format!("write `{}`", word.to_ascii_uppercase()),
+            Self::NeverPasses(_) => "leave it out: such requests are refused on every route".to_owned(),
+        }
+    }
+}
+
 impl Methods {
     /// What a route without `methods` takes.
     pub fn usual() -> Self {

@@ -49,7 +49,8 @@ impl RuleReader<'_> {
             let id = map.require("id").and_then(|id| {
                 let name = read_id(&id)?;
                 if !ids.insert(name) {
-                    id.error(codes::DUPLICATE, format!("the route `{}` has two rules `{name}`", self.route));
+                    let message = format!("the route `{}` has two rules `{name}`", self.route);
+                    id.error_with_help(codes::DUPLICATE, message, "give each rule of a route an id of its own");
                 }
                 Some(name)
             });
