@@ -5,6 +5,7 @@
 //! Invariant: the verdict does not depend on how the bytes were cut.
 
 mod h2;
+mod origin;
 
 use memchr::{memchr, memrchr};
 use thiserror::Error;
@@ -12,6 +13,7 @@ use thiserror::Error;
 use super::Host;
 
 pub use h2::check_h2;
+pub use origin::{Rewrite, in_origin_form};
 
 /// How large a head may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
