@@ -94,7 +94,9 @@ impl Gateway {
             Admission::Permit(permit) => return Ok(permit),
             Admission::NeedsBody { limit } => limit,
         };
-        let json = body::read_for_decision(session, limit, exchange.body_stall()).await?;
+        let read = body::read_for_decision(session, limit, exchange.body_stall()).await;
+        // The edge may know better why nothing came.
+        let json = read.map_err(|denial| exchange.take_fault().unwrap_or(denial))?;
         let (serving, seen) = (&mut exchange.serving, &mut exchange.seen);
         let view = reading.view(session.req_header());
         match self.admissions.admit(serving, &view, Body::Json(&json), seen).await? {
@@ -143,7 +145,7 @@ impl ProxyHttp for Gateway {
         request: &mut RequestHeader,
         exchange: &mut Exchange,
     ) -> Result<()> {
-        exchange.connected();
+        exchange.connected(request);
         let admitted = exchange.admission()?;
         forward::apply(request, admitted, admitted.upstream()?.host())
     }
@@ -154,7 +156,7 @@ impl ProxyHttp for Gateway {
         response: &mut ResponseHeader,
         exchange: &mut Exchange,
     ) -> Result<()> {
-        exchange.answered(response.status);
+        exchange.answered(response.status)?;
         if exchange.is_draining() {
             session.set_keepalive(None);
         }
