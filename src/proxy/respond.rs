@@ -6,7 +6,10 @@ use http::{HeaderValue, StatusCode, header};
 use pingora::{Result, http::ResponseHeader, proxy::Session};
 
 use super::exchange::Exchange;
-use crate::gate::{Denial, Face};
+use crate::{
+    gate::{Denial, Face},
+    request::ReservedHeaders,
+};
 
 /// A body that is announced and not larger than this is read and thrown away, so that the connection can be kept.
 const WORTH_DRAINING: u64 = 16 * 1024;
@@ -43,7 +46,7 @@ fn problem_head(face: &Face, denial: &Denial, length: usize, request_id: &str) -
     if let Some(seconds) = face.retry_after {
         head.insert_header(header::RETRY_AFTER, seconds)?;
     }
-    if let Denial::MethodNotAllowed(allow) = denial {
+    if let Some(allow) = denial.allow() {
         head.insert_header(header::ALLOW, allow.clone())?;
     }
     Ok(head)
@@ -97,9 +100,10 @@ fn keep_or_close(session: &mut Session, is_draining: bool) {
     }
 }
 
-/// The upstream's answer on its way to the client: the route's own edits, and the request's id.
+/// The upstream's answer on its way to the client: no identity, the route's own edits, and the request's id.
 pub(super) fn edit(response: &mut ResponseHeader, exchange: &Exchange) -> Result<()> {
     let edits = &exchange.admission()?.permit.route().response_headers;
+    strip_identity(response, exchange.serving.generation.reserved_headers());
     for name in &edits.remove {
         response.remove_header(name);
     }
@@ -108,4 +112,32 @@ pub(super) fn edit(response: &mut ResponseHeader, exchange: &Exchange) -> Result
     }
     response.insert_header("x-request-id", exchange.request_id())?;
     Ok(())
+}
+
+/// An identity is for the upstream, and nobody behind the gateway must take the upstream's word for one.
+fn strip_identity(response: &mut ResponseHeader, reserved: &ReservedHeaders) {
+    // SECURITY: `an_identity_header_of_the_upstream_does_not_reach_the_client`.
+    let found: Vec<_> = response.headers.keys().filter(|name| reserved.is_reserved(name)).cloned().collect();
+    for name in found {
+        response.remove_header(&name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_identity_header_of_the_upstream_does_not_reach_the_client() {
+        let reserved = ReservedHeaders::new(&[http::HeaderName::from_static("x-user")]);
+        let mut response = ResponseHeader::build(200, None).unwrap();
+        for name in ["X-Auth-Request-User", "x_auth.request-email", "X-User", "x_user", "X-Users", "Content-Type"] {
+            response.append_header(name, "root").unwrap();
+            response.append_header(name, "more").unwrap();
+        }
+        strip_identity(&mut response, &reserved);
+        let mut left: Vec<_> = response.headers.keys().map(http::HeaderName::as_str).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["content-type", "x-users"]);
+    }
 }
