@@ -20,7 +20,9 @@ fn status_of(address: SocketAddr, deadline: Instant) -> Option<[u8; 3]> {
     let left = || deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero());
     let mut stream = TcpStream::connect_timeout(&address, left()?).ok()?;
     stream.set_write_timeout(Some(left()?)).ok()?;
-    write!(stream, "GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").ok()?;
+    // In one write: whoever answers early must not find the rest of the request unread when it closes.
+    let request = format!("GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).ok()?;
     let mut answer = Vec::new();
     let mut chunk = [0; 512];
     while answer.len() < LONGEST_ANSWER && !answer.contains(&b'\n') {
