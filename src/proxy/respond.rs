@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use pingora::{Result, http::ResponseHeader, proxy::Session};
 
 use super::exchange::Exchange;
@@ -90,14 +90,21 @@ fn keep_or_close(session: &mut Session, is_draining: bool) {
     if session.is_http2() || session.as_downstream_mut().is_body_done() {
         return;
     }
-    let announced = session.get_header(header::CONTENT_LENGTH);
-    let announced = announced.and_then(|value| value.to_str().ok()).and_then(|value| value.parse::<u64>().ok());
-    if announced.is_some_and(|bytes| bytes <= WORTH_DRAINING) {
+    if is_worth_draining(&session.req_header().headers) {
         session.set_close_on_response_before_downstream_finish(false);
         session.set_total_drain_timeout(Some(DRAIN_TIME));
     } else {
         session.set_keepalive(None);
     }
+}
+
+/// Whether a body that nobody wants is small, and surely comes.
+fn is_worth_draining(request: &HeaderMap) -> bool {
+    let announced = request.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+    // SECURITY: a client that waits for 100 may leave the body out, and its next request would be taken for it:
+    // `a_body_that_waits_for_100_is_not_drained`.
+    !request.contains_key(header::EXPECT)
+        && announced.and_then(|value| value.parse::<u64>().ok()).is_some_and(|bytes| bytes <= WORTH_DRAINING)
 }
 
 /// The upstream's answer on its way to the client: no identity, the route's own edits, and the request's id.
@@ -126,6 +133,18 @@ fn strip_identity(response: &mut ResponseHeader, reserved: &ReservedHeaders) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_body_that_waits_for_100_is_not_drained() {
+        let mut request = HeaderMap::new();
+        assert!(!is_worth_draining(&request), "chunked");
+        request.insert(header::CONTENT_LENGTH, HeaderValue::from(WORTH_DRAINING + 1));
+        assert!(!is_worth_draining(&request));
+        request.insert(header::CONTENT_LENGTH, HeaderValue::from(WORTH_DRAINING));
+        assert!(is_worth_draining(&request));
+        request.insert(header::EXPECT, HeaderValue::from_static("100-continue"));
+        assert!(!is_worth_draining(&request));
+    }
 
     #[test]
     fn an_identity_header_of_the_upstream_does_not_reach_the_client() {
