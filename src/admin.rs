@@ -142,7 +142,9 @@ fn render(method: &Method, answer: Answer) -> Response<Vec<u8>> {
 impl Refusals for Admin {
     fn answer(&self, refusal: EdgeRefusal, _: std::net::SocketAddr) -> Bytes {
         let status = StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::BAD_REQUEST);
-        closing_answer(status, &[("Content-Type", TEXT)], format!("{}\n", refusal.code()).as_bytes())
+        let allow = (refusal == EdgeRefusal::Connect).then_some(("Allow", "GET, HEAD"));
+        let fields: Vec<_> = [("Content-Type", TEXT)].into_iter().chain(allow).collect();
+        closing_answer(status, &fields, format!("{}\n", refusal.code()).as_bytes())
     }
 }
 

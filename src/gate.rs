@@ -97,7 +97,8 @@ fn denied(principal: &Principal, route: &Route, reason: DenyReason) -> Denial {
     }
 }
 
-#[cfg(all(test, feature = "gateway"))]
+#[cfg(feature = "gateway")]
+#[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;

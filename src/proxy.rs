@@ -151,7 +151,7 @@ impl ProxyHttp for Gateway {
         request: &mut RequestHeader,
         exchange: &mut Exchange,
     ) -> Result<()> {
-        exchange.connected();
+        exchange.connected(request);
         let admitted = exchange.admission()?;
         forward::apply(request, admitted, admitted.upstream()?.host())
     }

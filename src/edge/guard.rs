@@ -14,6 +14,7 @@ mod stream;
 
 use std::{
     fmt, io,
+    ops::Range,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -127,19 +128,19 @@ impl Guard {
         &self.input
     }
 
-    /// Puts `head` in the place of the first `length` bytes of the input.
-    pub(super) fn replace(&mut self, length: usize, head: &[u8]) {
-        let rest = self.input.split_off(length.min(self.input.len()));
-        self.input.clear();
-        self.input.extend_from_slice(head);
-        self.input.extend_from_slice(&rest);
-    }
-
     /// Lets pingora read the first `length` bytes of the input as a head, and then this body.
     pub(super) fn grant(&mut self, length: usize, body: Body) {
         self.conn.begin_exchange();
         self.stall.stop();
         self.protocol = Protocol::Http1(Flow::Head { left: length.min(self.input.len()), body });
+    }
+
+    /// Puts other bytes in the place of some of the input.
+    pub(super) fn rewrite(&mut self, place: Range<usize>, bytes: &[u8]) {
+        let behind = self.input.split_off(place.end.min(self.input.len()));
+        self.input.truncate(place.start);
+        self.input.extend_from_slice(bytes);
+        self.input.extend_from_slice(&behind);
     }
 
     /// Everything, also what has been read, is HTTP/2 from now on.

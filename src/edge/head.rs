@@ -2,7 +2,7 @@
 //!
 //! Bounded in time from its first byte and in bytes, and judged line by line as it arrives: pingora repairs some of what is refused
 //! here, so its parsed header is not the wire. Also finds out whether a plain connection speaks HTTP/2 by prior knowledge.
-//! Does not parse: it hands over a head that has one reading, its target in origin form, and says where its body ends.
+//! Does not parse fields: it hands over a head that has one reading, with its target in origin form, and says where its body ends.
 
 use std::io;
 
@@ -87,19 +87,28 @@ async fn gather(guard: &mut Guard, greeting: Greeting) -> io::Result<Head> {
 
 fn grant(guard: &mut Guard, end: usize) -> Head {
     let head = guard.input().get(..end).unwrap_or_default();
-    let Ok(body) = Body::announced(head) else { return Head::Refused(EdgeRefusal::Malformed) };
-    match in_origin_form(head) {
-        Ok(None) => guard.grant(end, body),
-        Ok(Some(rewritten)) => {
-            guard.replace(end, &rewritten);
-            guard.grant(rewritten.len(), body);
+    // SECURITY: pingora would answer it, and nobody would know: `a_connect_is_refused_by_the_edge`.
+    if head.starts_with(b"CONNECT ") {
+        return Head::Refused(EdgeRefusal::Connect);
+    }
+    let end = match in_origin_form(head) {
+        Ok(None) => end,
+        Ok(Some(rewrite)) => {
+            guard.rewrite(rewrite.place.clone(), rewrite.target.as_bytes());
+            end - rewrite.place.len() + rewrite.target.len()
         }
         Err(fault) => {
             tracing::debug!(peer = %guard.conn().peer(), %fault, "a request target is refused");
-            return Head::Refused(EdgeRefusal::TargetAmbiguous);
+            return Head::Refused(EdgeRefusal::Ambiguous);
         }
+    };
+    match Body::announced(guard.input().get(..end).unwrap_or_default()) {
+        Ok(body) => {
+            guard.grant(end, body);
+            Head::Granted
+        }
+        Err(_) => Head::Refused(EdgeRefusal::Malformed),
     }
-    Head::Granted
 }
 
 /// Whether the input may be, or become, the preface of HTTP/2.

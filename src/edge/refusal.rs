@@ -11,8 +11,10 @@ use bytes::{BufMut, Bytes, BytesMut};
 pub enum EdgeRefusal {
     /// The head breaks the grammar of HTTP/1, or its framing has two readings: 400 `request_malformed`.
     Malformed,
-    /// The target has neither the origin form nor an absolute one that agrees with Host: 400 `target_ambiguous`.
-    TargetAmbiguous,
+    /// The target has more than one reading: 400 `target_ambiguous`.
+    Ambiguous,
+    /// The method is CONNECT, which never passes: 405 `method_not_allowed`, with `Allow`.
+    Connect,
     /// The head is larger than the limits allow: 431 `headers_too_large`.
     HeadersTooLarge,
     /// The head did not arrive in time: 408 `request_timeout`.
@@ -25,7 +27,8 @@ impl EdgeRefusal {
     /// The status of the answer.
     pub const fn status(self) -> u16 {
         match self {
-            EdgeRefusal::Malformed | EdgeRefusal::TargetAmbiguous => 400,
+            EdgeRefusal::Malformed | EdgeRefusal::Ambiguous => 400,
+            EdgeRefusal::Connect => 405,
             EdgeRefusal::HeadersTooLarge => 431,
             EdgeRefusal::Timeout => 408,
             EdgeRefusal::Overloaded => 503,
@@ -36,7 +39,8 @@ impl EdgeRefusal {
     pub const fn code(self) -> &'static str {
         match self {
             EdgeRefusal::Malformed => "request_malformed",
-            EdgeRefusal::TargetAmbiguous => "target_ambiguous",
+            EdgeRefusal::Ambiguous => "target_ambiguous",
+            EdgeRefusal::Connect => "method_not_allowed",
             EdgeRefusal::HeadersTooLarge => "headers_too_large",
             EdgeRefusal::Timeout => "request_timeout",
             EdgeRefusal::Overloaded => "overloaded",

@@ -135,7 +135,20 @@ const INSUFFICIENT_SCOPE: &str = "Bearer realm=\"cogward\", error=\"insufficient
 
 const NO_ROUTE: Face = Face::new(404, "no_route", "there is nothing here");
 
+/// The methods of a route that names none.
+const USUAL_METHODS: http::HeaderValue = http::HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+
 impl Denial {
+    /// The refusal of a CONNECT, which no route takes.
+    pub fn connect() -> Self {
+        Self::MethodNotAllowed(USUAL_METHODS)
+    }
+
+    /// The `Allow` field of a 405 (RFC 9110 section 15.5.6).
+    pub fn allow(&self) -> Option<&http::HeaderValue> {
+        if let Self::MethodNotAllowed(allow) = self { Some(allow) } else { None }
+    }
+
     /// The word for it in audit lines and metrics: the closed vocabulary.
     pub fn code(&self) -> &'static str {
         match self {

@@ -7,8 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::{Method, StatusCode};
-use pingora::{Error, ErrorType, Result, proxy::Session, upstreams::peer::HttpPeer};
+use http::{Method, StatusCode, header};
+use pingora::{Error, ErrorType, Result, http::RequestHeader, proxy::Session, upstreams::peer::HttpPeer};
 
 use super::{
     Serving, forward,
@@ -113,6 +113,40 @@ struct Attempts {
     server: Option<Arc<Server>>,
     first: Option<Instant>,
     answered_after: Option<Duration>,
+    /// The last request that was sent asks for another protocol.
+    asks_to_switch: bool,
+}
+
+impl Attempts {
+    fn may_answer(&self, status: StatusCode) -> Result<()> {
+        // SECURITY: `an_upstream_that_switches_protocols_unasked_is_refused`.
+        if status == StatusCode::SWITCHING_PROTOCOLS && !self.asks_to_switch {
+            let error = Error::explain(ErrorType::InvalidHTTPHeader, "the upstream switches protocols unasked");
+            return Err(error.into_up());
+        }
+        Ok(())
+    }
+}
+
+/// How much of the request body has passed.
+#[derive(Debug, Default)]
+struct BodyCount {
+    bytes: u64,
+    has_ended: bool,
+}
+
+impl BodyCount {
+    /// Counts bytes that pass; false when they are more than `limit` in all.
+    fn takes(&mut self, bytes: usize, limit: u64) -> bool {
+        self.bytes = self.bytes.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
+        // SECURITY: `an_upgrade_that_is_only_asked_for_does_not_lift_the_body_limit`.
+        self.has_ended || self.bytes <= limit
+    }
+
+    /// The upstream has switched protocols: what passes now is no request body.
+    fn ended(&mut self) {
+        self.has_ended = true;
+    }
 }
 
 /// The state of one request.
@@ -127,7 +161,7 @@ pub struct Exchange {
     path: Option<String>,
     started: Instant,
     decision: Option<Duration>,
-    body_bytes: u64,
+    body: BodyCount,
     attempts: Attempts,
     /// What went wrong after the decision.
     fault: Option<Denial>,
@@ -148,7 +182,7 @@ impl Exchange {
             path: None,
             started: Instant::now(),
             decision: None,
-            body_bytes: 0,
+            body: BodyCount::default(),
             attempts: Attempts::default(),
             fault: None,
             status: None,
@@ -160,6 +194,9 @@ impl Exchange {
     pub(super) fn begin(&mut self, session: &mut Session) -> std::result::Result<Reading, Denial> {
         self.method = Some(session.req_header().method.clone());
         self.request_id = Some(RequestId::of(Headers::new(&session.req_header().headers)));
+        if session.req_header().method == Method::CONNECT {
+            return Err(Denial::connect());
+        }
         let edge = edge::Exchange::of(session.as_downstream()).ok_or(Denial::Internal)?;
         let conn = edge.conn();
         let peer = Peer { address: conn.peer().ip(), secure: conn.tls().is_some() };
@@ -230,8 +267,9 @@ impl Exchange {
         Ok(peer)
     }
 
-    /// A connection was made.
-    pub(super) fn connected(&self) {
+    /// A connection was made, and this is about to be sent on it.
+    pub(super) fn connected(&mut self, request: &RequestHeader) {
+        self.attempts.asks_to_switch = request.headers.contains_key(header::UPGRADE);
         if let Some(server) = &self.attempts.server {
             server.accepted();
         }
@@ -258,19 +296,15 @@ impl Exchange {
     /// The head of the upstream's answer is here.
     ///
     /// # Errors
-    /// When it switches protocols and the request did not ask for that.
+    /// When it switches protocols and was not asked to: what the client sends next would pass undecided.
     pub(super) fn answered(&mut self, status: StatusCode) -> Result<()> {
+        self.attempts.may_answer(status)?;
         self.fault = None;
-        if status == StatusCode::SWITCHING_PROTOCOLS {
-            // SECURITY: what follows would be read as answers to other requests: `an_answer_with_broken_framing_is_502`.
-            if !self.admission()?.reading.is_websocket() {
-                let error = Error::explain(ErrorType::InvalidHTTPHeader, "the upstream switches protocols unasked");
-                self.failed(error.etype());
-                return Err(error.into_up());
-            }
-            if let Some(edge) = &self.edge {
-                edge.upgraded(Tunnel::WebSocket);
-            }
+        if status == StatusCode::SWITCHING_PROTOCOLS
+            && let Some(edge) = &self.edge
+        {
+            edge.upgraded(Tunnel::WebSocket);
+            self.body.ended();
         }
         let (Some(first), None) = (self.attempts.first, self.attempts.answered_after) else { return Ok(()) };
         let took = first.elapsed();
@@ -292,10 +326,8 @@ impl Exchange {
                 edge.body_complete();
             }
         }
-        self.body_bytes = self.body_bytes.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
-        let admitted = self.admission()?;
-        // What passes after an upgrade is no request body.
-        if !admitted.reading.is_websocket() && self.body_bytes > self.body_limit(&admitted.permit) {
+        let limit = self.body_limit(&self.admission()?.permit);
+        if !self.body.takes(bytes, limit) {
             self.fault = Some(Denial::BodyTooLarge);
             return Err(Error::explain(ErrorType::InternalError, "the body is too large").into_down());
         }
@@ -401,5 +433,24 @@ mod tests {
         assert!(exchange.next_peer().is_err());
         assert!(exchange.count_body(1, false).is_err());
         exchange.finished(Some(404));
+    }
+
+    #[test]
+    fn an_upstream_that_switches_protocols_unasked_is_refused() {
+        let mut attempts = Attempts::default();
+        let error = attempts.may_answer(StatusCode::SWITCHING_PROTOCOLS).unwrap_err();
+        assert_eq!(upstream_error(error.etype()), (UpstreamError::InvalidAnswer, Denial::UpstreamUnreachable));
+        assert!(attempts.may_answer(StatusCode::OK).is_ok());
+        attempts.asks_to_switch = true;
+        assert!(attempts.may_answer(StatusCode::SWITCHING_PROTOCOLS).is_ok());
+    }
+
+    #[test]
+    fn an_upgrade_that_is_only_asked_for_does_not_lift_the_body_limit() {
+        let mut body = BodyCount::default();
+        assert!(body.takes(6, 10) && body.takes(4, 10));
+        assert!(!body.takes(1, 10), "no 101 has come");
+        body.ended();
+        assert!(body.takes(1_000, 10));
     }
 }

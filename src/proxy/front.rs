@@ -4,6 +4,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use pingora::{
+    apps::HttpServerOptions,
     proxy::{HttpProxy, http_proxy},
     server::configuration::ServerConf,
 };
@@ -30,7 +31,12 @@ pub fn proxy(gateway: Gateway, threads: usize) -> Arc<HttpProxy<Gateway>> {
         upstream_keepalive_pool_size: IDLE_UPSTREAM_CONNECTIONS,
         ..ServerConf::default()
     };
-    Arc::new(http_proxy(&Arc::new(conf), gateway))
+    let mut proxy = http_proxy(&Arc::new(conf), gateway);
+    let mut options = HttpServerOptions::default();
+    // SECURITY: `Exchange::begin` refuses it, counted and audited: `test_a_connect_over_http2_is_refused_and_audited`.
+    options.allow_connect_method_proxying = true;
+    proxy.server_options = Some(options);
+    Arc::new(proxy)
 }
 
 /// Tells clients of the gateway why the edge refuses them, and keeps account of it.
@@ -41,7 +47,8 @@ impl Refusals for Turned {
     fn answer(&self, refusal: EdgeRefusal, _: SocketAddr) -> Bytes {
         let denial = match refusal {
             EdgeRefusal::Malformed => Denial::Malformed(Malformation::NotOneHead),
-            EdgeRefusal::TargetAmbiguous => Denial::Target(TargetError::NotOriginForm),
+            EdgeRefusal::Ambiguous => Denial::Target(TargetError::NotOriginForm),
+            EdgeRefusal::Connect => Denial::connect(),
             EdgeRefusal::HeadersTooLarge => Denial::HeadersTooLarge,
             EdgeRefusal::Timeout => Denial::RequestTimeout,
             EdgeRefusal::Overloaded => Denial::Overloaded,
@@ -59,14 +66,14 @@ impl Refusals for Turned {
             decision: Duration::ZERO,
             upstream: None,
         });
-        let fields = [
+        let mut fields = vec![
             ("Content-Type", "application/problem+json"),
             ("Cache-Control", "no-store"),
             ("X-Request-Id", request_id.as_str()),
-            ("Retry-After", face.retry_after.unwrap_or_default()),
         ];
-        let fields = if face.retry_after.is_some() { &fields[..] } else { fields.get(..3).unwrap_or_default() };
+        fields.extend(face.retry_after.map(|seconds| ("Retry-After", seconds)));
+        fields.extend(denial.allow().and_then(|allow| allow.to_str().ok()).map(|allow| ("Allow", allow)));
         let status = http::StatusCode::from_u16(face.status).unwrap_or(http::StatusCode::BAD_REQUEST);
-        closing_answer(status, fields, &face.body(request_id.as_str()))
+        closing_answer(status, &fields, &face.body(request_id.as_str()))
     }
 }

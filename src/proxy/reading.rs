@@ -61,10 +61,6 @@ impl Reading {
         }
     }
 
-    pub(super) fn is_websocket(&self) -> bool {
-        self.websocket
-    }
-
     /// The answer may be silent for long: a WebSocket, or server-sent events.
     pub(super) fn is_stream(&self) -> bool {
         self.websocket || self.event_stream
@@ -79,14 +75,42 @@ fn host(headers: Headers<'_>) -> Result<Host, Denial> {
     }
 }
 
-/// A WebSocket handshake (RFC 6455 section 4.1).
+/// Anything that some reader takes for a WebSocket handshake (RFC 6455 section 4.1): the proxy looks at one `Upgrade` field of several.
 fn is_websocket(request: &RequestHeader, headers: Headers<'_>) -> bool {
-    // Any one of several fields is enough: whoever forwards it may look at any of them.
-    let mut upgrades = headers.all(&header::UPGRADE);
-    request.version == Version::HTTP_11 && upgrades.any(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
+    let names = |value: &http::HeaderValue| value.as_bytes().to_ascii_lowercase();
+    // SECURITY: held by `a_second_upgrade_field_does_not_hide_a_websocket`.
+    request.version != Version::HTTP_2
+        && headers.all(&header::UPGRADE).any(|value| memchr::memmem::find(&names(value), b"websocket").is_some())
 }
 
 /// Every `EventSource` asks for its own media type (HTML, section 9.2).
 fn wants_event_stream(headers: Headers<'_>) -> bool {
     headers.all(&header::ACCEPT).any(|value| memchr::memmem::find(value.as_bytes(), b"text/event-stream").is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn websocket(fields: &[&str]) -> bool {
+        let mut request = RequestHeader::build("GET", b"/", None).unwrap();
+        for field in fields {
+            request.append_header("Upgrade", *field).unwrap();
+        }
+        is_websocket(&request, Headers::new(&request.headers))
+    }
+
+    #[test]
+    fn a_second_upgrade_field_does_not_hide_a_websocket() {
+        for fields in [
+            &["websocket", "websocket"][..],
+            &["WebSocket", "foo"],
+            &["foo", "websocket"],
+            &["h2c, websocket"],
+            &["websocket/13"],
+        ] {
+            assert!(websocket(fields), "{fields:?}");
+        }
+        assert!(websocket(&["websocket"]) && !websocket(&[]) && !websocket(&["h2c"]));
+    }
 }

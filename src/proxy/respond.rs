@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use pingora::{Result, http::ResponseHeader, protocols::http::HttpTask, proxy::Session};
 
 use super::exchange::Exchange;
-use crate::gate::{Denial, Face};
+use crate::{
+    gate::{Denial, Face},
+    request::ReservedHeaders,
+};
 
 /// A body that is announced and not larger than this is read and thrown away, so that the connection can be kept.
 const WORTH_DRAINING: u64 = 16 * 1024;
@@ -51,7 +54,7 @@ fn problem_head(face: &Face, denial: &Denial, length: usize, request_id: &str) -
     if let Some(seconds) = face.retry_after {
         head.insert_header(header::RETRY_AFTER, seconds)?;
     }
-    if let Denial::MethodNotAllowed(allow) = denial {
+    if let Some(allow) = denial.allow() {
         head.insert_header(header::ALLOW, allow.clone())?;
     }
     Ok(head)
@@ -95,9 +98,7 @@ fn keep_or_close(session: &mut Session, must_close: bool) {
     if session.is_http2() || session.as_downstream_mut().is_body_done() {
         return;
     }
-    let announced = session.get_header(header::CONTENT_LENGTH);
-    let announced = announced.and_then(|value| value.to_str().ok()).and_then(|value| value.parse::<u64>().ok());
-    if announced.is_some_and(|bytes| bytes <= WORTH_DRAINING) {
+    if is_worth_draining(&session.req_header().headers) {
         session.set_close_on_response_before_downstream_finish(false);
         session.set_total_drain_timeout(Some(DRAIN_TIME));
     } else {
@@ -105,9 +106,19 @@ fn keep_or_close(session: &mut Session, must_close: bool) {
     }
 }
 
-/// The upstream's answer on its way to the client: the route's own edits, and the request's id.
+/// Whether a body that nobody wants is small, and surely comes.
+fn is_worth_draining(request: &HeaderMap) -> bool {
+    let announced = request.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+    // SECURITY: a client that waits for 100 may leave the body out, and its next request would be taken for it:
+    // `a_body_that_waits_for_100_is_not_drained`.
+    !request.contains_key(header::EXPECT)
+        && announced.and_then(|value| value.parse::<u64>().ok()).is_some_and(|bytes| bytes <= WORTH_DRAINING)
+}
+
+/// The upstream's answer on its way to the client: no identity, the route's own edits, and the request's id.
 pub(super) fn edit(response: &mut ResponseHeader, exchange: &Exchange) -> Result<()> {
     let edits = &exchange.admission()?.permit.route().response_headers;
+    strip_identity(response, exchange.serving.generation.reserved_headers());
     for name in &edits.remove {
         response.remove_header(name);
     }
@@ -116,4 +127,44 @@ pub(super) fn edit(response: &mut ResponseHeader, exchange: &Exchange) -> Result
     }
     response.insert_header("x-request-id", exchange.request_id())?;
     Ok(())
+}
+
+/// An identity is for the upstream, and nobody behind the gateway must take the upstream's word for one.
+fn strip_identity(response: &mut ResponseHeader, reserved: &ReservedHeaders) {
+    // SECURITY: `an_identity_header_of_the_upstream_does_not_reach_the_client`.
+    let found: Vec<_> = response.headers.keys().filter(|name| reserved.is_reserved(name)).cloned().collect();
+    for name in found {
+        response.remove_header(&name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_that_waits_for_100_is_not_drained() {
+        let mut request = HeaderMap::new();
+        assert!(!is_worth_draining(&request), "chunked");
+        request.insert(header::CONTENT_LENGTH, HeaderValue::from(WORTH_DRAINING + 1));
+        assert!(!is_worth_draining(&request));
+        request.insert(header::CONTENT_LENGTH, HeaderValue::from(WORTH_DRAINING));
+        assert!(is_worth_draining(&request));
+        request.insert(header::EXPECT, HeaderValue::from_static("100-continue"));
+        assert!(!is_worth_draining(&request));
+    }
+
+    #[test]
+    fn an_identity_header_of_the_upstream_does_not_reach_the_client() {
+        let reserved = ReservedHeaders::new(&[http::HeaderName::from_static("x-user")]);
+        let mut response = ResponseHeader::build(200, None).unwrap();
+        for name in ["X-Auth-Request-User", "x_auth.request-email", "X-User", "x_user", "X-Users", "Content-Type"] {
+            response.append_header(name, "root").unwrap();
+            response.append_header(name, "more").unwrap();
+        }
+        strip_identity(&mut response, &reserved);
+        let mut left: Vec<_> = response.headers.keys().map(http::HeaderName::as_str).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["content-type", "x-users"]);
+    }
 }

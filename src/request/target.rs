@@ -171,7 +171,7 @@ pub enum TargetError {
 }
 
 /// What is left of an absolute form behind the authority, when that is the one of `host`.
-pub(super) fn absolute<'a>(raw: &'a [u8], host: &Host) -> Result<&'a [u8], TargetError> {
+fn absolute<'a>(raw: &'a [u8], host: &Host) -> Result<&'a [u8], TargetError> {
     let scheme = |name: &[u8]| {
         let (start, rest) = raw.split_at_checked(name.len())?;
         start.eq_ignore_ascii_case(name).then_some(rest)
@@ -199,31 +199,11 @@ fn query_text(raw: &[u8]) -> Result<Box<str>, TargetError> {
             _ => {}
         }
     }
-    let quoted = if quoted { escape_quotes(raw) } else { raw.to_vec() };
-    String::from_utf8(quoted).map(Into::into).map_err(|_| TargetError::QueryByte)
-}
-
-/// `query` with `"`, `<` and `>` escaped, which no URI may hold.
-pub(super) fn escape_quotes(query: &[u8]) -> Vec<u8> {
-    let mut escaped = Vec::with_capacity(query.len() + 16);
-    for &byte in query {
-        match byte {
-            b'"' => escaped.extend_from_slice(b"%22"),
-            b'<' => escaped.extend_from_slice(b"%3C"),
-            b'>' => escaped.extend_from_slice(b"%3E"),
-            _ => escaped.push(byte),
-        }
+    let text = str::from_utf8(raw).map_err(|_| TargetError::QueryByte)?;
+    if quoted {
+        return Ok(text.replace('"', "%22").replace('<', "%3C").replace('>', "%3E").into());
     }
-    escaped
-}
-
-/// Refuses a path that has a byte which no path has.
-pub(super) fn check_bytes(path: &[u8]) -> Result<(), TargetError> {
-    let refused = |&byte: &u8| match class(byte) {
-        Class::Refused(error) => Some(error),
-        Class::Plain | Class::Escape => None,
-    };
-    path.iter().find_map(refused).map_or(Ok(()), Err)
+    Ok(text.into())
 }
 
 /// The way with escapes: `rest` is the raw path behind its first slash.

@@ -4,16 +4,16 @@
 //! only for what two programs could read in two ways; it builds nothing, and what the target means is decided in `target`.
 //! Invariant: the verdict does not depend on how the bytes were cut.
 
-mod absolute;
 mod h2;
+mod origin;
 
 use memchr::{memchr, memrchr};
 use thiserror::Error;
 
 use super::Host;
 
-pub use absolute::in_origin_form;
 pub use h2::check_h2;
+pub use origin::{Rewrite, in_origin_form};
 
 /// How large a head may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -236,3 +236,43 @@ def test_server_sent_events_arrive_one_by_one(front, bob):
         response.readline()
         times.append(time.monotonic())
     assert times[2] - times[0] > 0.2, "the events came all at once"
+
+
+def test_a_connect_over_http2_is_refused_and_audited(front):
+    import socket
+
+    import h2.config
+    import h2.connection
+    import h2.events
+
+    before = len(front.audit())
+    with socket.create_connection(("127.0.0.1", front.port), 10) as stream:
+        client = h2.connection.H2Connection(h2.config.H2Configuration(validate_outbound_headers=False))
+        client.initiate_connection()
+        client.send_headers(1, [(":method", "CONNECT"), (":authority", "h:443")], end_stream=True)
+        stream.sendall(client.data_to_send())
+        head, body, ended = {}, b"", False
+        while not ended:
+            for event in client.receive_data(stream.recv(65536)):
+                if isinstance(event, h2.events.ResponseReceived):
+                    head = {str(name, "ascii"): str(value, "ascii") for name, value in event.headers}
+                elif isinstance(event, h2.events.DataReceived):
+                    body += event.data
+                ended = ended or isinstance(event, (h2.events.StreamEnded, h2.events.StreamReset))
+    assert head[":status"] == "405" and "GET" in head["allow"], head
+    assert json.loads(body)["code"] == "method_not_allowed"
+    assert wait_for("the audit line", lambda: front.audit()[before:])[0]["reason"] == "method_not_allowed"
+
+
+@pytest.mark.parametrize("fields", ["Upgrade: websocket\r\nUpgrade: websocket", "Upgrade: websocket\r\nUpgrade: x"])
+def test_a_second_upgrade_field_does_not_open_a_websocket_of_another_site(front, sockets, bob, fields):
+    import socket
+
+    sockets[1].clear()
+    request = (f"GET /socket/{claims_of(bob)['sub']} HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\n{fields}\r\n"
+               f"Cookie: session={bob}\r\nOrigin: https://evil.example\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+               "Sec-WebSocket-Version: 13\r\n\r\n")
+    with socket.create_connection(("127.0.0.1", front.port), 10) as stream:
+        stream.sendall(request.encode())
+        assert stream.recv(4096).startswith(b"HTTP/1.1 403 ")
+    assert sockets[1] == []

@@ -188,3 +188,33 @@ async fn a_connection_over_the_cap_is_answered_503() {
     }
     assert!(answer(&mut house.say(GET).await).await.starts_with("HTTP/1.1 200 "));
 }
+
+#[tokio::test]
+async fn a_connect_is_refused_by_the_edge() {
+    let house = House::start().await;
+    for target in ["h:443", "/echo", "http://a/echo", "*"] {
+        let told = house.ask(format!("CONNECT {target} HTTP/1.1\r\nHost: a\r\n\r\n{GET}")).await;
+        assert!(told.starts_with("HTTP/1.1 405 ") && told.contains("method_not_allowed"), "{told}");
+    }
+    assert_eq!(house.refusals(), [EdgeRefusal::Connect; 4]);
+}
+
+#[tokio::test]
+async fn a_fragment_is_refused_before_it_is_cut_off() {
+    let house = House::start().await;
+    for target in ["/echo#/../admin", "/echo?a#b", "http://other/echo", "/echo<", "echo"] {
+        let told = house.ask(format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n")).await;
+        assert!(told.starts_with("HTTP/1.1 400 ") && told.contains("target_ambiguous"), "{told}");
+    }
+    assert_eq!(house.refusals(), [EdgeRefusal::Ambiguous; 5]);
+}
+
+#[tokio::test]
+async fn an_absolute_target_reaches_the_filters_in_origin_form() {
+    let house = House::start().await;
+    let request = "POST http://A:80/echo?%61=\"x\" HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello";
+    let mut client = house.say(format!("{request}{GET}")).await;
+    let first = answer(&mut client).await;
+    assert!(first.contains("POST /echo?%61=%22x%22 ") && first.contains("hello"), "{first}");
+    assert!(answer(&mut client).await.starts_with("HTTP/1.1 200 "));
+}
