@@ -66,7 +66,7 @@ fn requests_of(token: &str) -> Vec<(String, u16, &'static str, Value)> {
         ("GET http://other/ HTTP/1.1\r\nHost: app\r\n\r\n".to_owned(), 400, "deny", json!("target_ambiguous")),
         ("GET /a<b HTTP/1.1\r\nHost: app\r\n\r\n".to_owned(), 400, "deny", json!("target_ambiguous")),
         ("GET /a#b HTTP/1.1\r\nHost: app\r\n\r\n".to_owned(), 400, "deny", json!("target_ambiguous")),
-        ("CONNECT app:443 HTTP/1.1\r\nHost: app:443\r\n\r\n".to_owned(), 400, "deny", json!("target_ambiguous")),
+        ("CONNECT app:443 HTTP/1.1\r\nHost: app:443\r\n\r\n".to_owned(), 405, "deny", json!("method_not_allowed")),
         ("GET /a HTTP/1.1\r\n\r\n".to_owned(), 400, "deny", json!("request_malformed")),
         ("GET /a HTTP/9.9\r\nHost: app\r\n\r\n".to_owned(), 400, "deny", json!("request_malformed")),
         (
