@@ -39,3 +39,27 @@ fn text(report: &Report, is_good: bool) -> String {
     let summary = format!("{verdict}: {errors} errors, {warnings} warnings");
     if report.is_empty() { summary } else { format!("{report}\n\n{summary}") }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn codes(folder: &str) -> Vec<&'static str> {
+        let here = tempfile::tempdir().unwrap();
+        fs::create_dir(here.path().join("empty")).unwrap();
+        let config = here.path().join("cogward.yaml");
+        let settings = "identity: { providers: [{ id: main, cognito: { user_pool_id: eu-west-1_A, client_ids: [web] } }] }\nupstreams: [{ id: app, endpoints: ['http://127.0.0.1:9000'] }]\n";
+        fs::write(&config, format!("{settings}policies: {{ path: {folder} }}\n")).unwrap();
+        let (compiled, report) = server::compile(&config);
+        assert!(compiled.is_none(), "{folder}");
+        report.findings().iter().map(|finding| finding.code).collect()
+    }
+
+    #[test]
+    fn a_folder_that_is_missing_is_not_told_to_be_empty_as_well() {
+        assert_eq!(codes("missing"), ["F005"]);
+        assert_eq!(codes("empty"), ["P002"]);
+    }
+}

@@ -97,6 +97,11 @@ pub fn read_policies(folder: &Path) -> (Vec<SourceFile>, Report) {
     (walk.files, walk.report)
 }
 
+/// Does the finding say that a folder cannot be listed? What it holds is then not known.
+pub fn is_unlisted_folder(finding: &Diagnostic) -> bool {
+    finding.code == "F005"
+}
+
 /// A digest of names and contents. Equal exactly when the files and the findings about them are equal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fingerprint([u8; 32]);

@@ -132,7 +132,9 @@ pub(super) fn build<P>(sources: Sources, steps: &Steps<P>) -> (Option<Compiled<P
     let Sources { settings, outline, policies, keys, mut report, name, fingerprint } = sources;
     // SECURITY: what is wrong must count although a full report drops it: `an_error_behind_a_full_report_is_a_refusal`.
     let mut refused = report.has_errors();
-    let Some(outline) = outline else { return (None, at_least_one_error(report, &name)) };
+    let Some(mut outline) = outline else { return (None, at_least_one_error(report, &name)) };
+    // A folder that cannot be listed is told already; that it holds no route is not known.
+    outline.allow_empty |= report.findings().iter().any(source::is_unlisted_folder);
     let (policies, findings) = guarded(&name, || (steps.policies)(&policies, &outline));
     refused |= findings.has_errors();
     report.append(findings);
