@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    hash::{BuildHasher, Hasher, RandomState},
     sync::{
         OnceLock,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -32,12 +33,8 @@ impl RequestId {
     pub(super) fn new() -> Self {
         static PROCESS: OnceLock<u64> = OnceLock::new();
         static COUNT: AtomicU64 = AtomicU64::new(0);
-        let process = PROCESS.get_or_init(|| {
-            let mut bytes = [0; 8];
-            // Not a secret: without randomness ids are unique within the process still.
-            let _ = aws_lc_rs::rand::fill(&mut bytes);
-            u64::from_le_bytes(bytes)
-        });
+        // Not a secret, so the seed of a hash map will do. A generator for keys would gather entropy for tens of milliseconds first.
+        let process = PROCESS.get_or_init(|| RandomState::new().build_hasher().finish());
         Self(format!("{process:016x}-{:x}", COUNT.fetch_add(1, Relaxed)).into())
     }
 
