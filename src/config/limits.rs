@@ -6,7 +6,7 @@ use super::{
         BODY_BYTES, BODY_STALL, CONNECTIONS, DECISION_BODY_BYTES, HEADER_BYTES, HEADER_TIMEOUT, HEADERS, KEEPALIVE,
         TARGET_BYTES, TLS_HANDSHAKE, TOKEN_BYTES, WRITE_STALL,
     },
-    read::{bytes, count, duration, memory, within},
+    read::{bytes, count, duration, memory},
 };
 use crate::yaml::{Cursor, MapCursor};
 
@@ -46,13 +46,6 @@ fn read(map: &mut MapCursor<'_>) -> Option<Limits> {
         write_stall: write_stall?,
         tls_handshake: tls_handshake?,
     })
-}
-
-impl Limits {
-    /// Reads a route's own `body_bytes`, within the range of the setting.
-    pub fn read_body_bytes(at: &Cursor<'_>) -> Option<u64> {
-        within(at, "C004", &BODY_BYTES).map(crate::units::ByteSize::count)
-    }
 }
 
 impl Default for Limits {

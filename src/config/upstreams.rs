@@ -70,8 +70,8 @@ impl Default for Timeouts {
 }
 
 impl Timeouts {
-    /// Reads a map of timeouts; a key that is left out keeps its value of `otherwise`. Routes have such maps too.
-    pub fn read(at: &Cursor<'_>, otherwise: Self) -> Option<Self> {
+    /// Reads a map of timeouts; a key that is left out keeps its value of `otherwise`.
+    fn read(at: &Cursor<'_>, otherwise: Self) -> Option<Self> {
         let mut map = at.map()?;
         let duration = |map: &mut MapCursor<'_>, key, bounds, otherwise| match map.take(key) {
             Some(at) => within(&at, "C003", bounds).map(crate::units::Span::duration),
