@@ -180,8 +180,9 @@ impl Server {
         let pages = Arc::new(Admin::new(metrics, health));
         tokio::spawn(admin.run(Arc::clone(&pages), pages, no_stops));
 
+        let turned = Turned { telemetry: Arc::clone(&telemetry), live };
         started(&addresses);
-        let outcome = edge.run(gateway, Arc::new(Turned(Arc::clone(&telemetry))), stops).await;
+        let outcome = edge.run(gateway, Arc::new(turned), stops).await;
         tracing::info!(cut = outcome.cut, "stopped");
         if !telemetry.audit.close(FLUSH) {
             tracing::warn!("the last audit lines were not written in time");

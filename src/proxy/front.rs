@@ -9,10 +9,10 @@ use pingora::{
     server::configuration::ServerConf,
 };
 
-use super::{Gateway, request_id::RequestId};
+use super::{Gateway, Serving, request_id::RequestId};
 use crate::{
     edge::{EdgeRefusal, Refusals, closing_answer},
-    gate::{Denial, Seen},
+    gate::{Denial, Live, Seen},
     request::{TargetError, wire::Malformation},
     telemetry::{Account, Telemetry},
 };
@@ -41,7 +41,12 @@ pub fn proxy(gateway: Gateway, threads: usize) -> Arc<HttpProxy<Gateway>> {
 
 /// Tells clients of the gateway why the edge refuses them, and keeps account of it.
 #[derive(Debug)]
-pub struct Turned(pub Arc<Telemetry>);
+pub struct Turned {
+    /// Where the account goes.
+    pub telemetry: Arc<Telemetry>,
+    /// What serves, for the number of its generation.
+    pub live: Arc<Live<Serving>>,
+}
 
 impl Refusals for Turned {
     fn answer(&self, refusal: EdgeRefusal, _: SocketAddr) -> Bytes {
@@ -54,9 +59,9 @@ impl Refusals for Turned {
             EdgeRefusal::Overloaded => Denial::Overloaded,
         };
         let (face, request_id) = (denial.face(), RequestId::new());
-        self.0.settle(&Account {
+        self.telemetry.settle(&Account {
             request_id: request_id.as_str(),
-            generation: 0,
+            generation: self.live.load().generation.number(),
             method: None,
             path: None,
             seen: &Seen::default(),

@@ -29,7 +29,7 @@ pub struct Telemetry {
 pub struct Account<'a> {
     /// Its id.
     pub request_id: &'a str,
-    /// The generation that decided; 0 when none was asked.
+    /// The generation that serves.
     pub generation: u64,
     /// The method, once a head was read.
     pub method: Option<&'a Method>,
