@@ -7,6 +7,7 @@ mod body;
 mod exchange;
 mod forward;
 mod front;
+mod late;
 mod reading;
 mod request_id;
 mod respond;

@@ -255,7 +255,7 @@ impl Exchange {
     /// The peer for the next attempt.
     pub(super) fn next_peer(&mut self) -> Result<Box<HttpPeer>> {
         let admitted = self.admission()?;
-        let found = admitted.upstream()?.peer(&admitted.permit, admitted.reading.is_stream());
+        let found = admitted.upstream()?.peer(&admitted.permit, admitted.reading.asks_for());
         self.attempts.made += 1;
         self.attempts.first.get_or_insert_with(Instant::now);
         let Some((server, peer)) = found else {

@@ -23,6 +23,17 @@ pub(super) struct Reading {
     event_stream: bool,
 }
 
+/// What kind of answer a client asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// One that comes to an end by itself.
+    Message,
+    /// Server-sent events: it may be silent for long.
+    EventStream,
+    /// A tunnel: likewise.
+    WebSocket,
+}
+
 /// What the connection knows of its client.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Peer {
@@ -61,9 +72,13 @@ impl Reading {
         }
     }
 
-    /// The answer may be silent for long: a WebSocket, or server-sent events.
-    pub(super) fn is_stream(&self) -> bool {
-        self.websocket || self.event_stream
+    /// What kind of answer the client asks for.
+    pub(super) fn asks_for(&self) -> Answer {
+        match (self.websocket, self.event_stream) {
+            (true, _) => Answer::WebSocket,
+            (false, true) => Answer::EventStream,
+            (false, false) => Answer::Message,
+        }
     }
 }
 

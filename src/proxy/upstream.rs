@@ -16,12 +16,15 @@ use std::{
 use arc_swap::ArcSwap;
 use pingora::upstreams::peer::HttpPeer;
 
+use super::{late::Late, reading::Answer};
 use crate::{
     config::{Endpoint, Settings, Timeouts, UpstreamHost},
     gate::Permit,
     policy::TimeoutOverrides,
 };
 
+/// The group of upstream connections that WebSockets are opened on; all others are in group 0.
+const WEBSOCKETS: u64 = 1;
 /// How often names are resolved again.
 const RESOLVE_EVERY: Duration = Duration::from_secs(10);
 /// How long one name may take.
@@ -46,7 +49,7 @@ pub struct Upstream {
 
 /// One server: its addresses as last resolved, and its health as last seen.
 #[derive(Debug)]
-pub struct Server {
+pub(super) struct Server {
     endpoint: Endpoint,
     addresses: ArcSwap<Vec<SocketAddr>>,
     turn: AtomicUsize,
@@ -83,7 +86,7 @@ impl Server {
     }
 
     /// Notes that a connection was refused: the server is skipped for a while.
-    pub fn refused(&self) {
+    pub(super) fn refused(&self) {
         let refusals = self.refusals.fetch_add(1, Relaxed).min(16);
         let rest = FIRST_REST.saturating_mul(1 << refusals).min(LONGEST_REST);
         let rest = u64::try_from(rest.as_millis()).unwrap_or(u64::MAX);
@@ -91,7 +94,7 @@ impl Server {
     }
 
     /// Notes that a connection was made.
-    pub fn accepted(&self) {
+    pub(super) fn accepted(&self) {
         if self.refusals.load(Relaxed) != 0 {
             self.refusals.store(0, Relaxed);
             self.resting_until.store(0, Relaxed);
@@ -149,8 +152,8 @@ impl Upstream {
         ready.or_else(|| in_turn().find_map(|s| Some((Arc::clone(s), s.address()?))))
     }
 
-    /// The peer for one attempt. `streaming` allows the long silence of an upgraded connection or an event stream.
-    pub fn peer(&self, permit: &Permit, streaming: bool) -> Option<(Arc<Server>, Box<HttpPeer>)> {
+    /// The peer for one attempt.
+    pub(super) fn peer(&self, permit: &Permit, answer: Answer) -> Option<(Arc<Server>, Box<HttpPeer>)> {
         let (server, address) = self.next()?;
         let endpoint = &server.endpoint;
         let own = self.timeouts;
@@ -164,7 +167,15 @@ impl Upstream {
         let options = &mut peer.options;
         options.connection_timeout = Some(timeouts.connect);
         options.total_connection_timeout = Some(timeouts.connect);
-        options.read_timeout = Some(if streaming { timeouts.stream_idle } else { timeouts.read });
+        options.read_timeout = Some(match answer {
+            Answer::Message => timeouts.read,
+            Answer::EventStream | Answer::WebSocket => timeouts.stream_idle,
+        });
+        if answer == Answer::WebSocket {
+            options.custom_l4 = Some(Arc::new(Late));
+            // The pool does not tell such connections apart by itself.
+            peer.group_key = WEBSOCKETS;
+        }
         options.write_timeout = Some(timeouts.write);
         options.idle_timeout = Some(timeouts.idle);
         Some((server, Box::new(peer)))
@@ -246,7 +257,7 @@ mod tests {
     #[test]
     fn a_tls_peer_always_has_a_name() {
         let (upstreams, permit) = upstreams("['https://127.0.0.1:9443']");
-        let (_, peer) = upstreams.get(0).unwrap().peer(&permit, false).unwrap();
+        let (_, peer) = upstreams.get(0).unwrap().peer(&permit, Answer::Message).unwrap();
         assert!(peer.tls() && !peer.sni().is_empty());
         assert!(peer.verify_cert() && peer.verify_hostname());
 
@@ -255,14 +266,14 @@ mod tests {
         nameless.addresses.store(Arc::new(vec![SocketAddr::from(([127, 0, 0, 1], 9443))]));
         let mut upstream = upstreams.0.into_iter().next().unwrap();
         upstream.servers = vec![Arc::new(nameless)];
-        assert!(upstream.peer(&permit, false).is_none());
+        assert!(upstream.peer(&permit, Answer::Message).is_none());
     }
 
     #[test]
     fn servers_are_used_in_turn_and_one_that_refuses_rests() {
         let (upstreams, permit) = upstreams("['http://127.0.0.1:1', 'http://127.0.0.1:2']");
         let upstream = upstreams.get(0).unwrap();
-        let ask = || upstream.peer(&permit, false).unwrap().0;
+        let ask = || upstream.peer(&permit, Answer::Message).unwrap().0;
         let (first, second) = (ask(), ask());
         assert_ne!(first.endpoint, second.endpoint);
         first.refused();

@@ -180,7 +180,6 @@ def test_h2load_loses_no_request(front, bob, form):
 
 def test_a_websocket_is_authorized_and_then_passes_every_byte(front, sockets, bob):
     import websockets.asyncio.client as ws
-    from websockets.exceptions import ConnectionClosed
 
     owner = claims_of(bob)["sub"]
     _, handshakes = sockets
@@ -188,20 +187,13 @@ def test_a_websocket_is_authorized_and_then_passes_every_byte(front, sockets, bo
     async def talk():
         uri = f"ws://127.0.0.1:{front.port}/socket/{owner}"
         async with ws.connect(uri, additional_headers={"Authorization": f"Bearer {bob}"}, max_size=None, compression=None) as connection:
-            try:
-                await connection.send("first")
-                assert await connection.recv() == "first"
-            except ConnectionClosed:
-                return False
             for message in ("hello", b"\x00" * 70_000, "ü" * 1_000, bytes(range(256)) * 4096):
                 await connection.send(message)
                 assert await connection.recv() == message
-            return True
 
     handshakes.clear()
-    # pingora may end a tunnel at its very start: see the known limits in ARCHITECTURE.md.
-    assert any(asyncio.run(talk()) for _ in range(5))
-    fields = handshakes[-1]
+    asyncio.run(talk())
+    [fields] = handshakes
     fields = {name.lower(): value for name, value in fields.items()}
     assert fields["x-auth-request-user"] == owner and "authorization" not in fields
 

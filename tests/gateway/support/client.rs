@@ -135,12 +135,6 @@ impl Client {
         (size > 0).then_some(data)
     }
 
-    /// So many bytes, unless the connection ends before.
-    pub(crate) fn try_bytes(&mut self, count: usize) -> Option<Vec<u8>> {
-        let mut bytes = vec![0; count];
-        self.stream.read_exact(&mut bytes).ok().map(|()| bytes)
-    }
-
     pub(crate) fn bytes(&mut self, count: usize) -> Vec<u8> {
         let mut bytes = vec![0; count];
         self.stream.read_exact(&mut bytes).unwrap();
