@@ -11,7 +11,7 @@ mod origin;
 mod principal;
 
 pub use authenticator::{Authenticated, Authentication, Authenticator, Demands, Held, VerifiedTokens};
-pub use credential::{Credential, CredentialSource};
+pub use credential::{Credential, CredentialSource, cookie_pairs, join_cookies};
 pub use error::AuthenticationError;
 pub use origin::{Origin, OriginError};
 pub use principal::{Kind, Principal, RESERVED_ROLES, Verified};

@@ -1,6 +1,6 @@
 //! The one credential of a request, if there is one.
 
-use http::{HeaderName, header};
+use http::{HeaderName, HeaderValue, header};
 
 use crate::{
     request::Headers,
@@ -92,6 +92,21 @@ impl CredentialSource {
         matches!(self, Self::Cookie(_))
     }
 
+    /// What is left of the field in which this credential stands, once it is taken out: other cookies stay, and so does an
+    /// `Authorization` of another scheme. `None` where the request has no such field.
+    pub fn take_out(&self, headers: Headers<'_>) -> Option<(HeaderName, Option<HeaderValue>)> {
+        let first = |name: &HeaderName| headers.all(name).next();
+        match self {
+            Self::Bearer => bearer(first(&header::AUTHORIZATION)?.as_bytes()).map(|_| (header::AUTHORIZATION, None)),
+            Self::Header(name) => first(name).map(|_| (name.clone(), None)),
+            Self::Cookie(name) => {
+                first(&header::COOKIE)?;
+                let kept = cookie_pairs(headers).filter(|pair| split_pair(pair).0 != name.as_bytes());
+                Some((header::COOKIE, join_cookies(kept)))
+            }
+        }
+    }
+
     fn look<'a>(&self, headers: Headers<'a>) -> Found<'a> {
         let fields = |name: &HeaderName| headers.all(name).map(http::HeaderValue::as_bytes);
         match self {
@@ -100,7 +115,8 @@ impl CredentialSource {
                 other @ (Found::Nothing | Found::Twice) => other,
             },
             Self::Cookie(name) => {
-                Found::only(fields(&header::COOKIE).flat_map(|field| cookies(field, name.as_bytes())))
+                let values = cookie_pairs(headers).map(split_pair).filter(|(found, _)| *found == name.as_bytes());
+                Found::only(values.filter_map(|(_, value)| value))
             }
             Self::Header(name) => Found::only(fields(name)),
         }
@@ -123,13 +139,24 @@ fn is_token_character(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
-/// The values of the cookies of that name in one `Cookie` field (RFC 6265 section 5.4), case-sensitive.
-fn cookies<'a>(field: &'a [u8], name: &[u8]) -> impl Iterator<Item = &'a [u8]> {
-    field.split(|byte| *byte == b';').filter_map(move |pair| {
-        let end = pair.iter().position(|byte| *byte == b'=')?;
-        let (found, value) = pair.split_at_checked(end)?;
-        (found.trim_ascii() == name).then(|| value.strip_prefix(b"=").unwrap_or(value).trim_ascii())
-    })
+/// The cookies of a request, pair by pair (RFC 6265 section 5.4). HTTP/2 may spread them over several fields (RFC 9113 section 8.2.3).
+pub fn cookie_pairs(headers: Headers<'_>) -> impl Iterator<Item = &[u8]> {
+    let fields = headers.all(&header::COOKIE).flat_map(|field| field.as_bytes().split(|byte| *byte == b';'));
+    fields.map(<[u8]>::trim_ascii).filter(|pair| !pair.is_empty())
+}
+
+/// Cookies as one field; `None` where there are none.
+pub fn join_cookies<'a>(pairs: impl Iterator<Item = &'a [u8]>) -> Option<HeaderValue> {
+    let joined = pairs.collect::<Vec<_>>().join(&b"; "[..]);
+    // Parts of valid values make a valid one.
+    if joined.is_empty() { None } else { HeaderValue::from_bytes(&joined).ok() }
+}
+
+/// The name of a cookie, compared case-sensitively, and its value.
+fn split_pair(pair: &[u8]) -> (&[u8], Option<&[u8]>) {
+    let end = pair.iter().position(|byte| *byte == b'=').unwrap_or(pair.len());
+    let (name, rest) = pair.split_at_checked(end).unwrap_or((pair, &[]));
+    (name.trim_ascii(), rest.strip_prefix(b"=").map(<[u8]>::trim_ascii))
 }
 
 #[cfg(test)]

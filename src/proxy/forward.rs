@@ -3,13 +3,13 @@
 //! Removes every header field that the gateway could ever set, then sets the ones that this permit carries. Both steps always run:
 //! a field that is merely not set would let the client's own value through. Called once for each attempt, on a fresh copy.
 
-use http::{HeaderValue, Uri, header};
+use http::{Uri, header};
 use pingora::{Error, ErrorType, Result, http::RequestHeader};
 
 use super::exchange::Admitted;
 use crate::{
     config::UpstreamHost,
-    identity::CredentialSource,
+    identity::{cookie_pairs, join_cookies},
     request::{Headers, ReservedHeaders},
 };
 
@@ -57,9 +57,13 @@ pub(super) fn apply(request: &mut RequestHeader, admitted: &Admitted, host: &Ups
     request.set_uri(uri(&admitted.wire_target)?);
 
     for place in admitted.credentials_to_remove() {
-        remove_credential(request, place);
+        let Some((field, rest)) = place.take_out(Headers::new(&request.headers)) else { continue };
+        request.remove_header(&field);
+        if let Some(rest) = rest {
+            request.insert_header(field, rest)?;
+        }
     }
-    join_cookies(request)?;
+    one_cookie_field(request)?;
     if let UpstreamHost::Named(name) = host {
         request.insert_header(header::HOST, name)?;
     }
@@ -87,51 +91,14 @@ fn uri(wire: &str) -> Result<Uri> {
         .map_err(|cause| Error::because(ErrorType::InternalError, "the canonical target is no URI", cause))
 }
 
-/// Takes a credential out of the request. Other cookies stay, and so does an `Authorization` of another scheme: it is no credential here.
-fn remove_credential(request: &mut RequestHeader, place: &CredentialSource) {
-    match place {
-        CredentialSource::Bearer => {
-            let field = request.headers.get(&header::AUTHORIZATION).map(HeaderValue::as_bytes).unwrap_or_default();
-            if field.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"bearer")) {
-                request.remove_header(&header::AUTHORIZATION);
-            }
+/// HTTP/1.1 has one `Cookie` field at most (RFC 9113 section 8.2.3).
+fn one_cookie_field(request: &mut RequestHeader) -> Result<()> {
+    let headers = Headers::new(&request.headers);
+    if headers.all(&header::COOKIE).count() > 1 {
+        match join_cookies(cookie_pairs(headers)) {
+            Some(joined) => request.insert_header(header::COOKIE, joined)?,
+            None => drop(request.remove_header(&header::COOKIE)),
         }
-        CredentialSource::Header(name) => {
-            request.remove_header(name);
-        }
-        CredentialSource::Cookie(cookie) => {
-            let kept: Vec<u8> =
-                cookies(request).filter(|pair| !is_cookie(pair, cookie)).collect::<Vec<_>>().join(&b"; "[..]);
-            request.remove_header(&header::COOKIE);
-            if let Ok(value) = HeaderValue::from_bytes(&kept)
-                && !kept.is_empty()
-            {
-                // A value made of parts of a valid one is valid.
-                let _ = request.insert_header(header::COOKIE, value);
-            }
-        }
-    }
-}
-
-fn cookies(request: &RequestHeader) -> impl Iterator<Item = &[u8]> {
-    let fields = Headers::new(&request.headers).all(&header::COOKIE);
-    fields
-        .flat_map(|value| value.as_bytes().split(|byte| *byte == b';'))
-        .map(<[u8]>::trim_ascii)
-        .filter(|p| !p.is_empty())
-}
-
-fn is_cookie(pair: &[u8], name: &str) -> bool {
-    pair.split(|byte| *byte == b'=').next().is_some_and(|found| found.trim_ascii() == name.as_bytes())
-}
-
-/// HTTP/2 may split cookies over several fields, HTTP/1.1 may not (RFC 9113 section 8.2.3).
-fn join_cookies(request: &mut RequestHeader) -> Result<()> {
-    if Headers::new(&request.headers).all(&header::COOKIE).count() > 1 {
-        let joined = cookies(request).collect::<Vec<_>>().join(&b"; "[..]);
-        let value = HeaderValue::from_bytes(&joined);
-        let value = value.map_err(|cause| Error::because(ErrorType::InternalError, "cookies do not join", cause))?;
-        request.insert_header(header::COOKIE, value)?;
     }
     Ok(())
 }

@@ -199,3 +199,33 @@ fn a_token_over_the_limit_is_malformed_wherever_it_stands() {
         assert_eq!(find(&[(name, value.as_bytes())], &all_sources()), "token_malformed");
     }
 }
+
+#[test]
+fn what_is_no_credential_is_not_taken_out_with_it() {
+    let left = |source: &CredentialSource, fields: &[(&'static str, &str)]| {
+        let mut map = http::HeaderMap::new();
+        for (name, value) in fields {
+            map.append(*name, value.parse().unwrap());
+        }
+        source
+            .take_out(Headers::new(&map))
+            .map(|(name, rest)| (name, rest.map(|rest| rest.to_str().unwrap().to_owned())))
+    };
+    let bearer = CredentialSource::Bearer;
+    assert_eq!(left(&bearer, &[("authorization", "bEARER a.b.c")]), Some((header::AUTHORIZATION, None)));
+    for other in ["Basic eDp5", "Bearers a.b.c", "Bearer-x a"] {
+        assert_eq!(left(&bearer, &[("authorization", other)]), None, "{other}");
+    }
+    let cookie = CredentialSource::Cookie("session".to_owned());
+    let cookies = |fields: &[&str]| left(&cookie, &fields.iter().map(|value| ("cookie", *value)).collect::<Vec<_>>());
+    assert_eq!(cookies(&["a=1; session=x; b=2"]), Some((header::COOKIE, Some("a=1; b=2".to_owned()))));
+    assert_eq!(
+        cookies(&["session=x", " session = y;sessions=z"]),
+        Some((header::COOKIE, Some("sessions=z".to_owned())))
+    );
+    assert_eq!(cookies(&["session"]), Some((header::COOKIE, None)), "without a value it is still its name");
+    assert_eq!(cookies(&[]), None);
+    let named = CredentialSource::Header(HeaderName::from_static("x-token"));
+    assert_eq!(left(&named, &[("x-token", "t")]), Some((HeaderName::from_static("x-token"), None)));
+    assert_eq!(left(&named, &[("x-tokens", "t")]), None);
+}
