@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use bytes::BytesMut;
-use http::{HeaderValue, header};
+use http::{HeaderMap, HeaderValue, header};
 use pingora::proxy::Session;
 use serde_json::Value;
 
@@ -18,17 +18,15 @@ use crate::{
 
 /// Refuses a body whose announced length is past `limit` bytes, before any of it is read.
 pub(super) fn refuse_announced(session: &Session, limit: u64) -> Result<(), Denial> {
-    match announced(session) {
+    match announced(&session.req_header().headers) {
         Some(length) if length > limit => Err(Denial::BodyTooLarge),
         Some(_) | None => Ok(()),
     }
 }
 
-fn announced(session: &Session) -> Option<u64> {
-    session
-        .get_header(header::CONTENT_LENGTH)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.parse().ok())
+/// The announced length of a body, in bytes.
+pub(super) fn announced(request: &HeaderMap) -> Option<u64> {
+    request.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 /// Reads the whole body as one JSON document of at most `limit` bytes.

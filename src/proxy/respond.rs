@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use pingora::{Result, http::ResponseHeader, protocols::http::HttpTask, proxy::Session};
 
-use super::exchange::Exchange;
+use super::{body, exchange::Exchange};
 use crate::{
     gate::{Denial, Face},
     request::ReservedHeaders,
@@ -108,11 +108,9 @@ fn keep_or_close(session: &mut Session, must_close: bool) {
 
 /// Whether a body that nobody wants is small, and surely comes.
 fn is_worth_draining(request: &HeaderMap) -> bool {
-    let announced = request.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
     // SECURITY: a client that waits for 100 may leave the body out, and its next request would be taken for it:
     // `a_body_that_waits_for_100_is_not_drained`.
-    !request.contains_key(header::EXPECT)
-        && announced.and_then(|value| value.parse::<u64>().ok()).is_some_and(|bytes| bytes <= WORTH_DRAINING)
+    !request.contains_key(header::EXPECT) && body::announced(request).is_some_and(|bytes| bytes <= WORTH_DRAINING)
 }
 
 /// The upstream's answer on its way to the client: no identity, the route's own edits, and the request's id.

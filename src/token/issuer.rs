@@ -47,12 +47,6 @@ impl UserPoolId {
             Issuer::new(&format!("https://issuer-cognito-idp.{region}.{domain}/{id}")),
         ]
     }
-
-    /// Where AWS publishes the pool's keys.
-    pub fn jwks_url(&self) -> String {
-        let [issuer, _] = self.issuers();
-        format!("{}/.well-known/jwks.json", issuer.as_str())
-    }
 }
 
 impl fmt::Display for UserPoolId {
