@@ -206,7 +206,7 @@ impl<P: Send + Sync + 'static> Task<P> {
         if !kept.is_empty() {
             warn!(settings = kept.join(", "), "these settings have changed and need a restart; the old values go on");
         }
-        (self.surroundings.observe)(News::Applied { generation });
+        (self.surroundings.observe)(News::Applied);
     }
 
     fn reject(&mut self, fingerprint: Fingerprint, report: Report) {
@@ -215,7 +215,7 @@ impl<P: Send + Sync + 'static> Task<P> {
             generation = self.serving.number,
             "new files are rejected, and the last good ones go on serving:\n{report}"
         );
-        (self.surroundings.observe)(News::Rejected(&report));
+        (self.surroundings.observe)(News::Rejected);
         self.status.update(|status| {
             status.stale_since = status.stale_since.or_else(now);
             status.rejected = Some(Rejected { at: now(), report });
@@ -232,9 +232,9 @@ impl<P: Send + Sync + 'static> Task<P> {
             self.swap();
         }
         let (result, held) = match &event.news {
-            KeyNews::Fetched { keys, .. } => ("ok", keys.len()),
-            KeyNews::Failed(code) => (*code, self.keys.held(&event.provider)),
-            KeyNews::Dropped => ("dropped", 0),
+            KeyNews::Fetched { keys, .. } => (Ok(()), keys.len()),
+            KeyNews::Failed(code) => (Err(*code), self.keys.held(&event.provider)),
+            KeyNews::Dropped => (Err("dropped"), 0),
         };
         self.status.update(|status| status.keys = self.keys.status(&self.serving.settings));
         (self.surroundings.observe)(News::Keys { provider: &event.provider, result, held });

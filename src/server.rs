@@ -254,11 +254,11 @@ fn tell(addresses: &Started, settings: &Settings, health: &Health) {
 /// Counts what the reload did.
 fn note(news: &News<'_>, metrics: &Metrics) {
     match news {
-        News::Applied { .. } => metrics.record_reload_applied(now()),
-        News::Rejected(_) => metrics.record_reload_rejected(),
+        News::Applied => metrics.record_reload_applied(now()),
+        News::Rejected => metrics.record_reload_rejected(),
         News::Keys { provider, result, held } => {
-            let fetched = (*result == "ok").then(now);
-            metrics.record_jwks_fetch(provider.as_str(), result);
+            let fetched = result.is_ok().then(now);
+            metrics.record_jwks_fetch(provider.as_str(), *result);
             metrics.set_jwks_keys(provider.as_str(), *held, fetched);
         }
     }

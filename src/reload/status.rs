@@ -50,18 +50,15 @@ pub struct KeyStatus {
 #[derive(Clone, Copy, Debug)]
 pub enum News<'a> {
     /// New files serve.
-    Applied {
-        /// The generation that they are.
-        generation: u64,
-    },
+    Applied,
     /// New files do not compile; what served goes on serving.
-    Rejected(&'a Report),
+    Rejected,
     /// A fetch of keys ended, or keys became too old.
     Keys {
         /// Whose.
         provider: &'a ProviderId,
-        /// `ok`, `dropped`, or the code of the failure.
-        result: &'static str,
+        /// Why not: the code of the failure, or `dropped`.
+        result: Result<(), &'static str>,
         /// How many keys are held now.
         held: usize,
     },

@@ -117,7 +117,7 @@ impl House {
             status: status.clone(),
             publish: Box::new(move |parts| log.lock().unwrap().push(parts)),
             observe: Box::new(move |news| {
-                if matches!(news, News::Rejected(_)) {
+                if matches!(news, News::Rejected) {
                     count.fetch_add(1, Ordering::SeqCst);
                 }
                 tell.notify_one();

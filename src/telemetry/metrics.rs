@@ -190,10 +190,12 @@ impl Metrics {
         if hit { self.cache_hits.inc() } else { self.cache_misses.inc() }
     }
 
-    /// A fetch of a provider's keys: `ok`, or the code of the fault.
-    pub fn record_jwks_fetch(&self, provider: &str, result: &'static str) {
+    /// A fetch of a provider's keys, or the code of the fault.
+    pub fn record_jwks_fetch(&self, provider: &str, result: Result<(), &'static str>) {
         let names = self.names.load();
-        self.jwks_fetches.with_label_values(&[label(&names.providers, Some(provider)), result]).inc();
+        self.jwks_fetches
+            .with_label_values(&[label(&names.providers, Some(provider)), result.err().unwrap_or(FETCHED)])
+            .inc();
     }
 
     /// So many usable keys of a provider are held; `fetched` is when, absent when nothing was fetched just now. A provider that is not

@@ -26,7 +26,7 @@ fn touched() -> Metrics {
     metrics.record_upstream_error("contacts", UpstreamError::Connect);
     metrics.record_verification(Some("main"), Err(TokenError::Expired));
     metrics.record_token_cache(true);
-    metrics.record_jwks_fetch("main", "ok");
+    metrics.record_jwks_fetch("main", Ok(()));
     metrics.set_jwks_keys("main", 2, Some(UnixTime::from_seconds(1_700_000_000)));
     metrics.set_generation(3);
     metrics.record_reload_applied(UnixTime::from_seconds(1_700_000_001));
@@ -104,7 +104,7 @@ fn a_scan_of_random_names_adds_no_series() {
         metrics.record_verification(Some(&name), Err(TokenError::UnknownKey { provider: 0 }));
         metrics.record_upstream(&name, Duration::ZERO);
         metrics.record_upstream_error(&name, UpstreamError::Other);
-        metrics.record_jwks_fetch(&name, "too_large");
+        metrics.record_jwks_fetch(&name, Err("too_large"));
         metrics.set_jwks_keys(&name, 1, Some(UnixTime::from_seconds(1)));
     };
     (0..1_000).for_each(scan);
