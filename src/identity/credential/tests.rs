@@ -203,10 +203,8 @@ fn a_token_over_the_limit_is_malformed_wherever_it_stands() {
 #[test]
 fn what_is_no_credential_is_not_taken_out_with_it() {
     let left = |source: &CredentialSource, fields: &[(&'static str, &str)]| {
-        let mut map = http::HeaderMap::new();
-        for (name, value) in fields {
-            map.append(*name, value.parse().unwrap());
-        }
+        let fields: Vec<_> = fields.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
+        let map = header_map(&fields);
         source
             .take_out(Headers::new(&map))
             .map(|(name, rest)| (name, rest.map(|rest| rest.to_str().unwrap().to_owned())))
