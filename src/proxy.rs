@@ -11,12 +11,13 @@ mod late;
 mod reading;
 mod request_id;
 mod respond;
+mod stream;
 mod upstream;
 
 pub use front::{Turned, proxy};
 pub use upstream::{Upstreams, keep_resolved};
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -163,11 +164,26 @@ impl ProxyHttp for Gateway {
         response: &mut ResponseHeader,
         exchange: &mut Exchange,
     ) -> Result<()> {
-        exchange.answered(response.status)?;
+        exchange.answered(response)?;
         if exchange.is_draining() {
             session.set_keepalive(None);
         }
-        respond::edit(response, exchange)
+        respond::edit(response, exchange)?;
+        exchange.answers(&session.req_header().method, response);
+        Ok(())
+    }
+
+    fn response_body_filter(
+        &self,
+        _: &mut Session,
+        _: &mut Option<Bytes>,
+        is_end: bool,
+        exchange: &mut Exchange,
+    ) -> Result<Option<Duration>> {
+        if is_end {
+            exchange.answer_ended();
+        }
+        Ok(None)
     }
 
     fn fail_to_connect(
@@ -227,8 +243,8 @@ impl ProxyHttp for Gateway {
         format!("request {}", exchange.request_id())
     }
 
-    async fn logging(&self, session: &mut Session, _: Option<&Error>, exchange: &mut Exchange) {
-        exchange.finished(session.response_written().map(|response| response.status.as_u16()));
+    async fn logging(&self, session: &mut Session, error: Option<&Error>, exchange: &mut Exchange) {
+        exchange.finished(session.response_written().map(|response| response.status.as_u16()), error);
     }
 }
 

@@ -32,7 +32,7 @@ pub struct TlsFacts {
 /// What an exchange has turned into after `101 Switching Protocols`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tunnel {
-    /// WebSocket: it is told why it ends, by a Close frame 1008.
+    /// WebSocket: it is told why it ends, by a Close frame.
     WebSocket,
     /// Anything else: it just ends.
     Opaque,
@@ -51,9 +51,36 @@ pub enum Cut {
     WriteStalled,
     /// An HTTP/2 preface, frame or header block was begun and not finished.
     FrameStalled,
+    /// The gateway stops, and the grace is over.
+    Shutdown,
 }
 
+/// What the peers of a WebSocket are told at its end (RFC 6455 section 7.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Farewell {
+    /// The status code for the client.
+    pub(super) client: u16,
+    /// The status code for the upstream, in the client's name.
+    pub(super) upstream: u16,
+    /// The reason.
+    pub(super) text: &'static str,
+}
+
+/// The endpoint goes away.
+const GOING_AWAY: u16 = 1001;
+/// A policy says so.
+const POLICY_VIOLATION: u16 = 1008;
+
 impl Cut {
+    /// What is said; nothing where the client has stopped to listen.
+    pub(super) const fn farewell(self) -> Option<Farewell> {
+        match self {
+            Cut::Expired => Some(Farewell { client: POLICY_VIOLATION, upstream: GOING_AWAY, text: "token expired" }),
+            Cut::Shutdown => Some(Farewell { client: GOING_AWAY, upstream: GOING_AWAY, text: "gateway stops" }),
+            Cut::BodyStalled | Cut::BodyMalformed | Cut::WriteStalled | Cut::FrameStalled => None,
+        }
+    }
+
     const fn code(self) -> u8 {
         match self {
             Cut::Expired => 1,
@@ -61,13 +88,14 @@ impl Cut {
             Cut::BodyMalformed => 3,
             Cut::WriteStalled => 4,
             Cut::FrameStalled => 5,
+            Cut::Shutdown => 6,
         }
     }
 
     fn from_code(code: u8) -> Option<Cut> {
-        [Cut::Expired, Cut::BodyStalled, Cut::BodyMalformed, Cut::WriteStalled, Cut::FrameStalled]
-            .into_iter()
-            .find(|cut| cut.code() == code)
+        let all =
+            [Cut::Expired, Cut::BodyStalled, Cut::BodyMalformed, Cut::WriteStalled, Cut::FrameStalled, Cut::Shutdown];
+        all.into_iter().find(|cut| cut.code() == code)
     }
 }
 
@@ -120,6 +148,11 @@ impl Conn {
         self.draining.has_begun()
     }
 
+    /// Whether the process stops.
+    pub(super) fn draining(&self) -> &Draining {
+        &self.draining
+    }
+
     /// Forgets what belonged to the exchange before.
     pub(super) fn begin_exchange(&self) {
         self.deadline.store(0, Relaxed);
@@ -142,11 +175,19 @@ impl Conn {
         }
     }
 
+    pub(super) fn set_tunnel(&self, tunnel: Tunnel) {
+        let code = match tunnel {
+            Tunnel::WebSocket => 1,
+            Tunnel::Opaque => 2,
+        };
+        self.tunnel.store(code, Relaxed);
+    }
+
     pub(super) fn note_cut(&self, cut: Cut) {
         self.cut.store(cut.code(), Relaxed);
     }
 
-    fn expire_in(&self, remaining: Duration) {
+    pub(super) fn expire_in(&self, remaining: Duration) {
         let after = self.opened.elapsed().saturating_add(remaining).as_millis();
         // A deadline beyond what a timer can hold is none.
         self.deadline.store(u64::try_from(after).ok().filter(|ms| *ms < FAR_AWAY).map_or(0, |ms| ms.max(1)), Relaxed);
@@ -181,7 +222,7 @@ impl Exchange {
     }
 
     /// Ends the exchange after this time, whatever it does then: a WebSocket gets Close 1008, a HTTP/2 stream a reset, anything else a
-    /// closed connection. Called again, it replaces the time.
+    /// closed connection without the end of its body. Called again, it replaces the time.
     pub fn expire_in(&self, remaining: Duration) {
         match &self.stream {
             Some(stream) => stream.expire_in(remaining),
@@ -192,11 +233,7 @@ impl Exchange {
     /// The upstream has agreed to switch protocols: from now on bytes pass in both directions. Must be called before the 101 is
     /// written; without it the client's bytes are held back as a next request.
     pub fn upgraded(&self, tunnel: Tunnel) {
-        let code = match tunnel {
-            Tunnel::WebSocket => 1,
-            Tunnel::Opaque => 2,
-        };
-        self.conn.tunnel.store(code, Relaxed);
+        self.conn.set_tunnel(tunnel);
     }
 
     /// A request body is awaited: on HTTP/2 the body clock starts. The clock of an HTTP/1 body runs by itself.

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderMap, StatusCode, header};
 use pingora::{Result, http::ResponseHeader, protocols::http::HttpTask, proxy::Session};
 
-use super::{body, exchange::Exchange};
+use super::{body, exchange::Exchange, stream};
 use crate::{
     gate::{Denial, Face},
     request::ReservedHeaders,
@@ -84,10 +84,9 @@ fn grpc_status(status: u16) -> &'static str {
     }
 }
 
+/// Over HTTP/1 there are no trailers, and so no gRPC.
 fn is_grpc(session: &Session) -> bool {
-    let kind = session.get_header(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
-    let rest = kind.strip_prefix(b"application/grpc");
-    session.is_http2() && rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
+    session.is_http2() && stream::is_grpc(&session.req_header().headers)
 }
 
 /// Without an unread body the connection is kept; a small announced one is read first; anything else ends it.

@@ -8,7 +8,7 @@ mod definition;
 mod labels;
 
 pub use definition::{Definition, Kind, Label, REFERENCE, render_reference};
-pub use labels::{AuditLoss, MethodLabel, StatusClass, UpstreamError};
+pub use labels::{AuditLoss, MethodLabel, StatusClass, StreamEnd, StreamKind, UpstreamError};
 
 use std::{collections::HashSet, fmt, sync::OnceLock, time::Duration};
 
@@ -70,6 +70,7 @@ pub struct Metrics {
     reload_last_success: IntGauge,
     open_connections: IntGauge,
     connections: OnceLock<Probe>,
+    streams_ended: IntCounterVec,
     unsettled: IntCounter,
     audit_dropped: IntCounterVec,
 }
@@ -116,6 +117,7 @@ impl Metrics {
             reload_last_success: definition::RELOAD_LAST_SUCCESS.gauge(&registry)?,
             open_connections: definition::OPEN_CONNECTIONS.gauge(&registry)?,
             connections: OnceLock::new(),
+            streams_ended: definition::STREAMS_ENDED.counters(&registry)?,
             unsettled: definition::UNSETTLED.counter(&registry)?,
             audit_dropped,
             registry,
@@ -230,6 +232,11 @@ impl Metrics {
     pub fn watch_connections(&self, open: impl Fn() -> usize + Send + Sync + 'static) {
         // A second edge would be a defect of the server; its connections are not counted.
         let _ = self.connections.set(Probe(Box::new(open)));
+    }
+
+    /// A stream is over.
+    pub fn record_stream_end(&self, kind: StreamKind, end: StreamEnd) {
+        self.streams_ended.with_label_values(&[kind.as_str(), end.as_str()]).inc();
     }
 
     /// A request ended without an outcome.
