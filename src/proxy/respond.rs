@@ -137,6 +137,8 @@ fn strip_identity(response: &mut ResponseHeader, reserved: &ReservedHeaders) {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+
     use super::*;
 
     #[test]

@@ -188,6 +188,7 @@ async fn nothing_is_said_behind_the_close_frame_of_the_upstream() {
 #[tokio::test(start_paused = true)]
 async fn a_client_that_takes_nothing_does_not_delay_the_end_of_a_websocket() {
     let (mut guard, _client) = websocket().await;
+    guard.limits.write_stall = SOON * 100;
     let frame = [&[0x82, 127, 0, 0, 0, 0, 0, 4, 0, 0][..], &[7; 0x40000]].concat();
     let (begun, mut room) = (Instant::now(), [0; 100]);
     // More than the pipe holds: the writer waits until the time is up, and the rest is thrown away.
