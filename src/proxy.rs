@@ -143,17 +143,18 @@ impl ProxyHttp for Gateway {
         exchange.count_body(chunk.as_ref().map_or(0, Bytes::len), is_end)
     }
 
-    async fn upstream_peer(&self, _: &mut Session, exchange: &mut Exchange) -> Result<Box<HttpPeer>> {
+    async fn upstream_peer(&self, session: &mut Session, exchange: &mut Exchange) -> Result<Box<HttpPeer>> {
+        exchange.begins_attempt(session);
         exchange.next_peer()
     }
 
     async fn upstream_request_filter(
         &self,
-        _: &mut Session,
+        session: &mut Session,
         request: &mut RequestHeader,
         exchange: &mut Exchange,
     ) -> Result<()> {
-        exchange.connected(request);
+        exchange.connected(session, request);
         let admitted = exchange.admission()?;
         forward::apply(request, admitted, admitted.upstream()?.host())
     }
@@ -220,10 +221,14 @@ impl ProxyHttp for Gateway {
     }
 
     async fn fail_to_proxy(&self, session: &mut Session, error: &Error, exchange: &mut Exchange) -> FailToProxy {
+        exchange.begins_attempt(session);
         let denial = exchange.take_fault().unwrap_or_else(|| denial_of(error));
         let status = denial.face().status;
         // Too late for an answer. One that cannot be read any more is not waited for: the edge bounds the write.
         if session.response_written().is_some() {
+            if exchange.has_begun_grpc() {
+                respond::break_off_grpc(session, &denial).await;
+            }
             exchange.broke(denial);
             return FailToProxy { error_code: 0, can_reuse_downstream: false };
         }

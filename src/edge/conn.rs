@@ -4,6 +4,7 @@
 //! HTTP/1 exchanges are ended by the guarded stream, HTTP/2 ones by dropping their future, which resets the stream alone.
 
 use std::{
+    fmt,
     net::SocketAddr,
     sync::{
         Arc, Mutex, PoisonError,
@@ -17,6 +18,7 @@ use tokio::{sync::Notify, time::Instant};
 
 use super::{
     drain::{Draining, Permit},
+    expiring,
     guard::BODY_PROGRESS,
 };
 
@@ -230,6 +232,21 @@ impl Exchange {
         }
     }
 
+    /// Lets an HTTP/2 session end at the time of [`Exchange::expire_in`] by an error that filters see, so that they can still end the
+    /// answer. For each attempt, before the request is sent; [`Exchange::unwatch`] must come before the next one and before an answer.
+    pub fn watch(&self, session: &mut ServerSession) {
+        if let Some(stream) = &self.stream {
+            expiring::watch(session, stream);
+        }
+    }
+
+    /// Gives back the session as it was before [`Exchange::watch`].
+    pub fn unwatch(&self, session: &mut ServerSession) {
+        if let Some(stream) = &self.stream {
+            expiring::unwatch(session, stream);
+        }
+    }
+
     /// The upstream has agreed to switch protocols: from now on bytes pass in both directions. Must be called before the 101 is
     /// written; without it the client's bytes are held back as a next request.
     pub fn upgraded(&self, tunnel: Tunnel) {
@@ -272,25 +289,38 @@ tokio::task_local! {
     pub(super) static CUTOFF: Arc<Cutoff>;
 }
 
+/// How long an exchange that is told politely to end may take to do so.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// When an HTTP/2 exchange ends at the latest.
-#[derive(Debug)]
 pub(super) struct Cutoff {
     body_stall: Duration,
     times: Mutex<Times>,
     earlier: Notify,
     cut: AtomicU8,
+    /// A session that was watched.
+    parked: Mutex<Option<ServerSession>>,
+}
+
+impl fmt::Debug for Cutoff {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cutoff").field("times", &self.times).finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug, Default)]
 struct Times {
     expires: Option<Instant>,
+    /// The session knows by itself when it expires.
+    polite: bool,
     body: Option<Instant>,
     window: usize,
 }
 
 impl Times {
     fn next(&self) -> Option<(Instant, Cut)> {
-        let expires = self.expires.map(|at| (at, Cut::Expired));
+        let extra = if self.polite { LAST_WORDS } else { Duration::ZERO };
+        let expires = self.expires.map(|at| (at + extra, Cut::Expired));
         let body = self.body.map(|at| (at, Cut::BodyStalled));
         [expires, body].into_iter().flatten().min_by_key(|(at, _)| *at)
     }
@@ -298,7 +328,13 @@ impl Times {
 
 impl Cutoff {
     pub(super) fn new(body_stall: Duration) -> Cutoff {
-        Cutoff { body_stall, times: Mutex::default(), earlier: Notify::new(), cut: AtomicU8::new(0) }
+        Cutoff {
+            body_stall,
+            times: Mutex::default(),
+            earlier: Notify::new(),
+            cut: AtomicU8::new(0),
+            parked: Mutex::default(),
+        }
     }
 
     fn times(&self) -> std::sync::MutexGuard<'_, Times> {
@@ -308,6 +344,34 @@ impl Cutoff {
     fn expire_in(&self, remaining: Duration) {
         self.times().expires = Instant::now().checked_add(remaining);
         self.earlier.notify_one();
+    }
+
+    /// Whether the session knows by itself when it expires; it is then reset a moment later only.
+    pub(super) fn set_polite(&self, polite: bool) {
+        self.times().polite = polite;
+        self.earlier.notify_one();
+    }
+
+    /// Resolves when the exchange has expired, by what is known when it is asked.
+    pub(super) async fn expired(&self) {
+        let at = self.times().expires;
+        match at {
+            Some(at) => tokio::time::sleep_until(at).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    pub(super) fn note_cut(&self, cut: Cut) {
+        self.cut.store(cut.code(), Relaxed);
+    }
+
+    /// Keeps a session until it is asked for.
+    pub(super) fn park(&self, session: ServerSession) {
+        *self.parked.lock().unwrap_or_else(PoisonError::into_inner) = Some(session);
+    }
+
+    pub(super) fn unpark(&self) -> Option<ServerSession> {
+        self.parked.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     fn body_awaited(&self) {
@@ -344,7 +408,7 @@ impl Cutoff {
             if let Some((at, cut)) = self.times().next()
                 && at <= Instant::now()
             {
-                self.cut.store(cut.code(), Relaxed);
+                self.note_cut(cut);
                 return cut;
             }
         }

@@ -19,6 +19,7 @@ use super::{
     Serving, forward,
     reading::{Peer, Reading},
     request_id::RequestId,
+    respond,
     stream::{self, Stream},
     upstream::{Server, Upstream},
 };
@@ -30,7 +31,7 @@ use crate::{
     request::{Headers, wire::Malformation},
     telemetry::{
         Account, Telemetry,
-        metrics::{StreamEnd, UpstreamError},
+        metrics::{StreamEnd, StreamKind, UpstreamError},
     },
     token::TokenError,
 };
@@ -301,8 +302,22 @@ impl Exchange {
         Ok(peer)
     }
 
+    /// Looks for a peer anew: the session is what it was before any attempt.
+    pub(super) fn begins_attempt(&self, session: &mut Session) {
+        if let Some(edge) = &self.edge {
+            edge.unwatch(session.as_downstream_mut());
+        }
+    }
+
     /// A connection was made, and this is about to be sent on it.
-    pub(super) fn connected(&mut self, request: &RequestHeader) {
+    pub(super) fn connected(&mut self, session: &mut Session, request: &RequestHeader) {
+        // Such a call may be open for long before its answer begins.
+        if self.deadline.is_some() && respond::is_grpc(session) {
+            self.expire();
+            if let Some(edge) = &self.edge {
+                edge.watch(session.as_downstream_mut());
+            }
+        }
         self.attempts.asks_to_switch = request.headers.contains_key(header::UPGRADE);
         if let Some(server) = &self.attempts.server {
             server.accepted();
@@ -355,10 +370,21 @@ impl Exchange {
         self.status = Some(response.status.as_u16());
         self.account();
         self.stream = Some(Stream::new(kind));
-        // SECURITY: `a_websocket_ends_when_its_token_expires` and `an_event_stream_ends_when_its_token_expires`.
+        self.expire();
+    }
+
+    /// Ends the exchange at the deadline of streams, if there is one.
+    fn expire(&self) {
+        // SECURITY: `a_websocket_ends_when_its_token_expires`, `an_event_stream_ends_when_its_token_expires` and
+        // `a_grpc_call_ends_with_a_status_when_its_token_expires`.
         if let (Some(edge), Some(deadline)) = (&self.edge, self.deadline) {
             edge.expire_in(deadline.saturating_duration_since(Instant::now()));
         }
+    }
+
+    /// Whether the answer that was begun is one of gRPC.
+    pub(super) fn has_begun_grpc(&self) -> bool {
+        self.stream.as_ref().is_some_and(|stream| stream.kind == StreamKind::Grpc)
     }
 
     /// The upstream has sent the end of its answer.

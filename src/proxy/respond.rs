@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use pingora::{Result, http::ResponseHeader, protocols::http::HttpTask, proxy::Session};
 
 use super::{body, exchange::Exchange, stream};
@@ -70,6 +70,22 @@ fn grpc_head(face: &Face, request_id: &str) -> Result<ResponseHeader> {
     Ok(head)
 }
 
+/// Ends an answer of gRPC that was begun with the status that its callers look for, instead of a reset that they must guess about.
+pub(super) async fn break_off_grpc(session: &mut Session, denial: &Denial) {
+    if !is_grpc(session) {
+        return;
+    }
+    let face = denial.face();
+    let trailers = HeaderMap::from_iter([
+        (HeaderName::from_static("grpc-status"), HeaderValue::from_static(grpc_status(face.status))),
+        (HeaderName::from_static("grpc-message"), HeaderValue::from_static(face.code)),
+    ]);
+    let end = HttpTask::Trailer(Some(Box::new(trailers)));
+    if let Err(error) = session.as_downstream_mut().response_duplex_vec(vec![end]).await {
+        tracing::debug!(%error, "the client is gone before the end");
+    }
+}
+
 /// The gRPC project's own table from HTTP statuses, refined where the gateway knows better.
 fn grpc_status(status: u16) -> &'static str {
     match status {
@@ -85,7 +101,7 @@ fn grpc_status(status: u16) -> &'static str {
 }
 
 /// Over HTTP/1 there are no trailers, and so no gRPC.
-fn is_grpc(session: &Session) -> bool {
+pub(super) fn is_grpc(session: &Session) -> bool {
     session.is_http2() && stream::is_grpc(&session.req_header().headers)
 }
 
@@ -137,8 +153,6 @@ fn strip_identity(response: &mut ResponseHeader, reserved: &ReservedHeaders) {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
 
     #[test]

@@ -13,7 +13,7 @@ use cogward::admission::now;
 use serde_json::json;
 
 use crate::support::{
-    Client, Gate, Gateway, H2, House, Recorded, Upstream, access, eventually, ok, signed, token, with,
+    Client, Gate, Gateway, H2, H2Request, House, Recorded, Upstream, access, eventually, ok, signed, token, with,
 };
 
 const ROUTES: &str = "
@@ -436,8 +436,6 @@ fn another_site_cannot_open_a_websocket_with_a_cookie() {
 
 #[test]
 fn a_grpc_caller_that_is_denied_reads_a_grpc_status() {
-    use crate::support::H2Request;
-
     let upstream = Upstream::start();
     let gateway = House::new(&upstream, ROUTES).set("/limits/token_bytes", json!("4KiB")).start();
     let admin = token("u-1", &["admin"]);
@@ -488,11 +486,79 @@ fn a_grpc_caller_that_is_denied_reads_a_grpc_status() {
 
 #[test]
 fn a_grpc_caller_reads_that_the_upstream_is_gone() {
-    use crate::support::H2Request;
-
     let upstream = Upstream::with(|_, _| false);
     let gateway = House::new(&upstream, ROUTES).start();
     let request = H2Request::new(http::Method::POST, "/open/a").field("content-type", "application/grpc");
     let answer = H2::connect(gateway.listener).ask(request.body(&b"\0\0\0\0\0"[..])).unwrap();
     assert_eq!((answer.status, answer.field("grpc-status"), answer.is_head_only), (200, Some("14"), true));
+}
+
+fn call(target: &str, token: &str) -> H2Request {
+    let request = H2Request::new(http::Method::POST, target).field("content-type", "application/grpc");
+    request.field("te", "trailers").field("authorization", &format!("Bearer {token}"))
+}
+
+const GRPC_HEAD: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: application/grpc\r\nTransfer-Encoding: chunked\r\n\r\n";
+
+#[test]
+fn a_grpc_call_ends_with_a_status_when_its_token_expires() {
+    let upstream = Upstream::with(|request, stream| {
+        match request.target().as_ref() {
+            "/closed/late" => {}
+            "/closed/silent" => {
+                let _ = stream.write_all(&[GRPC_HEAD, b"5\r\n\0\0\0\0\0\r\n"].concat());
+            }
+            _ => {
+                let _ = stream.write_all(GRPC_HEAD);
+                let message = [&b"4005\r\n\0\0\0\x40\0"[..], &[7; 0x4000], b"\r\n"].concat();
+                while stream.write_all(&message).is_ok() {}
+            }
+        }
+        // Until the gateway goes away.
+        let _ = stream.read(&mut [0]);
+        false
+    });
+    let gateway = House::new(&upstream, ROUTES).start();
+    let mut h2 = H2::connect(gateway.listener);
+    let told = |fields: &[(String, String)]| {
+        let all = fields.iter().filter(|(name, _)| name.starts_with("grpc-")).cloned();
+        all.map(|(name, value)| format!("{name}: {value}")).collect::<Vec<_>>()
+    };
+    let status = ["grpc-status: 16", "grpc-message: token_invalid"];
+    let late = h2.ask(call("/closed/late", &brief()).body(&b"\0\0\0\0\0"[..])).unwrap();
+    assert_eq!((told(&late.fields), late.is_head_only), (status.map(str::to_owned).to_vec(), true));
+    let silent = h2.ask(call("/closed/silent", &brief()).body(&b"\0\0\0\0\0"[..])).unwrap();
+    assert_eq!((&*silent.body, told(&silent.trailers)), (&b"\0\0\0\0\0"[..], status.map(str::to_owned).to_vec()));
+    let busy = h2.ask(call("/closed/busy", &brief()).body(&b"\0\0\0\0\0"[..])).unwrap();
+    assert_eq!((busy.body.len() > 0x4000, told(&busy.trailers)), (true, status.map(str::to_owned).to_vec()));
+    // The connection lives on.
+    h2.get("/closed/late", None).unwrap().is(401, "credential_missing");
+    eventually("two calls that were begun", || (ended(&gateway, "grpc", "expired") == 2.0).then_some(()));
+}
+
+#[test]
+fn a_grpc_call_of_a_client_that_goes_on_sending_ends_when_its_token_expires() {
+    let upstream = Upstream::with(|_, stream| {
+        let _ = stream.write_all(GRPC_HEAD);
+        let _ = stream.read(&mut [0]);
+        false
+    });
+    let gateway = House::new(&upstream, ROUTES).start();
+    // The body is announced and never ends.
+    let request = call("/closed/upload", &brief()).field("content-length", "100").body(&b"\0\0\0\0\0"[..]).open_end();
+    let answer = H2::connect(gateway.listener).ask(request).unwrap();
+    let all = [answer.fields, answer.trailers].concat();
+    assert!(all.contains(&("grpc-status".to_owned(), "16".to_owned())), "{all:?}");
+}
+
+#[test]
+fn a_grpc_call_whose_upstream_breaks_off_ends_with_a_status() {
+    let upstream = Upstream::with(|_, stream| {
+        let _ = stream.write_all(&[GRPC_HEAD, b"5\r\n\0\0\0\0\0\r\n"].concat());
+        false
+    });
+    let gateway = House::new(&upstream, ROUTES).start();
+    let answer = H2::connect(gateway.listener).ask(call("/closed/a", &token("u-1", &["admin"])).body("x")).unwrap();
+    assert!(answer.trailers.contains(&("grpc-status".to_owned(), "14".to_owned())), "{answer:?}");
+    ends(&gateway, "grpc", "upstream_closed");
 }
