@@ -330,7 +330,10 @@ fn an_odd_upgrade_opens_no_tunnel() {
 fn an_upgrade_in_another_spelling_is_the_same_websocket() {
     let (upstream, _tells) = echo();
     let gateway = House::new(&upstream, ROUTES).start();
-    for fields in ["uPgRaDe: WebSocket\r\ncOnNeCtIoN: keep-alive, uPgRaDe\r\n"] {
+    for fields in [
+        "uPgRaDe: WebSocket\r\ncOnNeCtIoN: keep-alive, uPgRaDe\r\n",
+        "UPGRADE: WEBSOCKET\r\nConnection: x-a\r\nConnection: Upgrade\r\n",
+    ] {
         let mut client = gateway.connect();
         client.send(request("/open/ws", &format!("{fields}{KEY}")));
         assert_eq!(client.head().status, 101, "{fields}");

@@ -4,13 +4,16 @@ import asyncio
 import hashlib
 import json
 import random
+import socket
+import ssl
+import subprocess
 import threading
 import time
 
 import grpc
 import pytest
 
-from support import FULL, Gateway, new_key, public_half, sign, wait_for
+from support import FULL, Gateway, free_port, new_key, public_half, sign, wait_for
 
 POOL, CLIENT = "eu-west-1_Streams01", "app"
 ISSUER = f"https://cognito-idp.eu-west-1.amazonaws.com/{POOL}"
@@ -43,7 +46,7 @@ class Sockets:
                 async for message in connection:
                     await connection.send(message)
             await connection.wait_closed()
-            self.closed.append((connection.close_code, connection.close_reason))
+            self.closed.append((connection.request.path, connection.close_code, connection.close_reason))
 
         async def grpc_stream(reader, writer):
             """Answers the head of a gRPC call, and then nothing."""
@@ -128,16 +131,26 @@ def front(sockets, key, tmp_path_factory):
         "identity": {"providers": [{"id": "main", "cognito": {
             "user_pool_id": POOL, "client_ids": [CLIENT], "jwks": {"file": "jwks.json"}}}]},
         "upstreams": [upstream("sockets", sockets.port), upstream("events", sockets.events), upstream("gone", 1)],
-    }, {"policy.yaml": POLICY}).start()
-    yield gateway
+    }, {"policy.yaml": POLICY})
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", folder / "key.pem", "-out", folder / "cert.pem",
+         "-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"], check=True, capture_output=True)
+    gateway.tls = free_port()
+    gateway.settings["listeners"].append(
+        {"address": f"127.0.0.1:{gateway.tls}", "tls": {"certificate": "cert.pem", "private_key": "key.pem"}})
+    gateway.write_settings()
+    yield gateway.start()
     gateway.stop()
 
 
-def connect(front, path, bearer):
+def connect(front, path, bearer, tls=False):
     import websockets.asyncio.client as ws
 
-    return ws.connect(f"ws://127.0.0.1:{front.port}/socket/{path}", additional_headers={"Authorization": f"Bearer {bearer}"},
-                      max_size=None, compression=None, ping_interval=None)
+    place, more = f"ws://127.0.0.1:{front.port}", {}
+    if tls:
+        place, more = f"wss://localhost:{front.tls}", {"ssl": ssl.create_default_context(cafile=front.folder / "cert.pem")}
+    return ws.connect(f"{place}/socket/{path}", additional_headers={"Authorization": f"Bearer {bearer}"},
+                      max_size=None, compression=None, ping_interval=None, **more)
 
 
 def test_thousands_of_frames_pass_unchanged_both_ways(front, key):
@@ -154,7 +167,6 @@ def test_thousands_of_frames_pass_unchanged_both_ways(front, key):
 def test_many_sockets_are_closed_when_their_token_expires(front, sockets, key):
     from websockets.exceptions import ConnectionClosed
 
-    sockets.closed.clear()
     before = front.metric("cogward_streams_ended_total", kind="websocket", cause="expired")
     lines = len(front.audit())
     # Long enough for all to be open before the first one ends, also where the machine is busy.
@@ -163,7 +175,7 @@ def test_many_sockets_are_closed_when_their_token_expires(front, sockets, key):
     bearer = token(key, lifetime, exp=expires)
 
     async def one():
-        async with connect(front, "echo", bearer) as connection:
+        async with connect(front, "many", bearer) as connection:
             await connection.send("hello")
             assert await connection.recv() == "hello"
             opened = time.time()
@@ -181,13 +193,59 @@ def test_many_sockets_are_closed_when_their_token_expires(front, sockets, key):
     assert {(code, reason) for *_, code, reason in ends} == {(1008, "token expired")}
     late = max(ended for _, ended, *_ in ends) - expires
     assert min(ended for _, ended, *_ in ends) >= expires - 0.05, "none ends before its time"
-    wait_for("the upstream to know", lambda: len(sockets.closed) == SOCKETS)
-    assert set(sockets.closed) == {(1001, "token expired")}
+    known = lambda: [why for path, *why in sockets.closed if path == "/socket/many"]
+    wait_for("the upstream to know", lambda: len(known()) == SOCKETS)
+    assert all(why == [1001, "token expired"] for why in known()), known()
     counted = lambda: front.metric("cogward_streams_ended_total", kind="websocket", cause="expired") - before == SOCKETS
     wait_for("the metric", counted)
     wait_for("the audit lines", lambda: len(front.audit()) - lines == SOCKETS)
     print(f"\n{SOCKETS} sockets at once, the last one closed {late * 1000:.0f} ms after the expiry")
     assert late < (1.0 if FULL else 5.0)
+
+
+def test_a_websocket_over_tls_is_told_as_well(front, key):
+    from websockets.exceptions import ConnectionClosed
+
+    async def talk():
+        async with connect(front, "echo", token(key, 3), tls=True) as connection:
+            await connection.send(b"x" * 100_000)
+            assert await connection.recv() == b"x" * 100_000
+            with pytest.raises(ConnectionClosed) as closed:
+                await asyncio.wait_for(connection.recv(), 20)
+            assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (1008, "token expired")
+
+    asyncio.run(talk())
+
+
+@pytest.mark.parametrize("fields", [
+    # RFC 8441, which the gateway does not announce.
+    [(":method", "CONNECT"), (":protocol", "websocket"), (":scheme", "http"), (":path", "/socket/h2"), (":authority", "h")],
+    [(":method", "GET"), (":scheme", "http"), (":path", "/socket/h2"), (":authority", "h"), ("upgrade", "websocket"),
+     ("connection", "upgrade")],
+])
+def test_a_websocket_over_http2_is_refused(front, sockets, key, fields):
+    import h2.config
+    import h2.connection
+    import h2.events
+    import h2.settings
+
+    fields = fields + [("authorization", f"Bearer {token(key)}"), ("sec-websocket-version", "13")]
+    with socket.create_connection(("127.0.0.1", front.port), 10) as stream:
+        client = h2.connection.H2Connection(h2.config.H2Configuration(validate_outbound_headers=False, normalize_outbound_headers=False))
+        client.initiate_connection()
+        client.send_headers(1, fields, end_stream=False)
+        stream.sendall(client.data_to_send())
+        status, over = None, False
+        while not over:
+            received = stream.recv(65536)
+            over = not received
+            for event in client.receive_data(received) if received else []:
+                if isinstance(event, h2.events.ResponseReceived):
+                    status = dict(event.headers)[b":status"]
+                over = over or isinstance(event, (h2.events.StreamEnded, h2.events.StreamReset, h2.events.ConnectionTerminated))
+        offered = client.remote_settings.get(h2.settings.SettingCodes.ENABLE_CONNECT_PROTOCOL)
+    assert status in (None, b"400", b"405") and not offered, (status, offered)
+    assert not [path for path, *_ in sockets.closed if path.endswith("h2")]
 
 
 def test_grpcio_reads_why_it_is_denied(front, key):

@@ -348,17 +348,19 @@ fn read_timeouts(at: &Cursor<'_>) -> TimeoutOverrides {
     timeouts
 }
 
+/// As in the settings.
+const MOST_GRACE: Duration = Duration::from_secs(24 * 60 * 60);
+
 fn read_streams(at: &Cursor<'_>) -> StreamOverrides {
     let Some(mut map) = at.map() else { return StreamOverrides::default() };
     let end_at_expiry = map.take("end_at_expiry").and_then(|at| at.bool());
     let expiry_grace = map.take("expiry_grace").and_then(|at| {
-        let time = at.parse::<Span>(codes::UNIT, "leave the key out to keep the time of the settings")?.duration();
+        let help = "leave the key out to keep the time of the settings";
+        let time = at.parse::<Span>(codes::UNIT, help)?.duration();
         if end_at_expiry == Some(false) {
-            at.error_with_help(
-                codes::ROUTE_SHAPE,
-                "streams that do not end at the expiry need no time after it",
-                "leave one of the two keys out",
-            );
+            at.error_with_help(codes::UNIT, "streams that do not end with their token need no time after it", help);
+        } else if time > MOST_GRACE {
+            at.error_with_help(codes::UNIT, "a stream may outlive its token by 24h at most", help);
         }
         Some(time)
     });
