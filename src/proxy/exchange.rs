@@ -27,13 +27,12 @@ use crate::{
     admission,
     edge::{self, Cut, Tunnel},
     gate::{Denial, Permit, Seen},
-    identity::{AuthenticationError, CredentialSource, Principal},
+    identity::{CredentialSource, Principal},
     request::{Headers, wire::Malformation},
     telemetry::{
         Account, Telemetry,
         metrics::{StreamEnd, StreamKind, UpstreamError},
     },
-    token::TokenError,
 };
 
 /// At most so many servers are asked for one request.
@@ -418,7 +417,7 @@ impl Exchange {
         match self.edge.as_ref().and_then(edge::Exchange::cut) {
             Some(Cut::BodyStalled) => Some(Denial::RequestTimeout),
             Some(Cut::BodyMalformed) => Some(Denial::Malformed(Malformation::Body)),
-            Some(Cut::Expired) => Some(Denial::Authentication(AuthenticationError::Token(TokenError::Expired))),
+            Some(Cut::Expired) => Some(Denial::expired()),
             Some(Cut::WriteStalled | Cut::FrameStalled | Cut::Shutdown) | None => self.fault.take(),
         }
     }

@@ -94,7 +94,7 @@ impl Guard {
         let (Some(talk), Some(farewell)) = (&mut self.talk, cut.farewell()) else { return false };
         self.conn.note_cut(cut);
         tracing::debug!(peer = %self.conn.peer(), ?cut, "the edge ends a WebSocket");
-        // SECURITY: bytes in the middle of a frame of the client would become part of it: `test_an_upstream_is_told_too`.
+        // SECURITY: bytes in the middle of a frame of the client would become part of it: `an_upstream_is_not_told_in_the_middle_of_a_frame_of_the_client`.
         let may_tell = talk.frames.is_between() && !talk.frames.is_closing();
         let upstream = if may_tell { close_frame(farewell.upstream, farewell.text, true) } else { Vec::new() };
         let patience = Clock::default();
