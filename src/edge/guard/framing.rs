@@ -1,9 +1,11 @@
 //! Where a request ends on the wire.
 //!
 //! Follows the body of an HTTP/1 request byte by byte, so that what comes after it stays with the connection. Reads the framing from a
-//! head that the scanner has accepted, and is as strict: chunks are hexadecimal sizes, CR LF, nothing else. Keeps no byte.
+//! head that the scanner has accepted, and is as strict: sizes are hexadecimal, lines end with CR LF, trailers are fields. Keeps no byte.
 
 use memchr::memchr;
+
+use crate::request::wire::is_token;
 
 /// The most bytes of chunk extensions and trailers in one body.
 const EXTRAS: usize = 8 * 1024;
@@ -109,6 +111,7 @@ enum Step {
     DataLf,
     /// At the start of a line after the last chunk.
     Trailer,
+    TrailerName,
     TrailerText,
     TrailerLf,
     LastLf,
@@ -154,7 +157,10 @@ impl Chunks {
             (Step::DataLf, b'\n') => Ok(Step::Size { size: 0, digits: 0 }),
             (Step::Trailer, b'\r') => Ok(Step::LastLf),
             (Step::TrailerText, b'\r') => Ok(Step::TrailerLf),
-            (Step::Trailer | Step::TrailerText, _) => self.extra(byte, Step::TrailerText),
+            (Step::TrailerName, b':') => self.extra(byte, Step::TrailerText),
+            // SECURITY: `a_trailer_that_is_no_field_is_malformed`.
+            (Step::Trailer | Step::TrailerName, _) if is_token(&[byte]) => self.extra(byte, Step::TrailerName),
+            (Step::TrailerText, _) => self.extra(byte, Step::TrailerText),
             (Step::TrailerLf, b'\n') => Ok(Step::Trailer),
             (Step::LastLf, b'\n') => Ok(Step::Complete),
             (
@@ -162,6 +168,8 @@ impl Chunks {
                 | Step::SizeLf { .. }
                 | Step::DataCr
                 | Step::DataLf
+                | Step::Trailer
+                | Step::TrailerName
                 | Step::TrailerLf
                 | Step::LastLf
                 | Step::Data { .. }
@@ -221,6 +229,25 @@ mod tests {
         check(b"3\nabc\r\n0\r\n\r\n", Err(Malformed));
         check(b"3\r\nabc\n0\r\n\r\n", Err(Malformed));
         check(b"0\r\n\n", Err(Malformed));
+    }
+
+    #[test]
+    fn a_trailer_that_is_no_field_is_malformed() {
+        for trailer in [
+            "a b: c",
+            "a",
+            "GET /admin HTTP/1.1",
+            ": a",
+            " a: b",
+            "a: b\r\n c",
+            "a\0: b",
+            "a: b\0",
+            "a: b\n",
+            "\u{e9}: a",
+        ] {
+            check(format!("0\r\n{trailer}\r\n\r\n").as_bytes(), Err(Malformed));
+        }
+        check(b"0\r\na:\r\nb: \xe9 c:d\r\n\r\n", Ok(21));
     }
 
     #[test]

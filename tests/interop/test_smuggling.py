@@ -1,0 +1,164 @@
+"""Framing mutations: each is refused, or forwarded in the one reading that it has; what hides in a body stays a body."""
+
+import asyncio
+import collections
+import random
+import re
+import time
+
+import pytest
+
+from backends import BACKENDS
+from mutations import mutations
+from support import FULL
+from wire import Garbled, StrictUpstream, answers, canonical, converse, readings
+
+POLICY = """\
+apiVersion: cogward/v1
+routes:
+  - id: public
+    path: /public/{rest..}
+    rules: [ { id: everyone, roles: [anyone] } ]
+  - id: admin
+    path: /admin/{rest..}
+    rules: [ { id: admins, roles: [admin] } ]
+"""
+AT_ONCE = 48
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+GOAWAY = b"\x00\x00\x08\x07\x00\x00\x00\x00\x00"
+# What waits for more bytes is to be told soon; what is told so is refused.
+LIMITS = {"header_timeout": "700ms", "body_stall": "700ms", "keepalive": "700ms"}
+
+
+@pytest.fixture
+def front(gateway, issuer_file):
+    def make(port):
+        return gateway({**issuer_file.settings, "limits": LIMITS, "upstreams": [{"id": "app", "endpoints": [f"http://127.0.0.1:{port}"]}]},
+                       {"policy.yaml": POLICY})
+
+    return make
+
+
+class Tally:
+    def __init__(self):
+        self.counts, self.faults, self.expected, self.begun, self.claimed = collections.Counter(), [], set(), set(), set()
+
+    def blame(self, fault, mutation, more):
+        self.counts[fault] += 1
+        self.faults.append((fault, mutation.family, mutation.pieces, more))
+
+    def judge(self, mutation, received, ended, echo, begun_counts):
+        """`echo` finds in an answer what the upstream read: method, target, and the body where it tells."""
+        expected, begun = readings(mutation.stream)
+        self.expected.update((one.method, canonical(one.target)) for one in expected)
+        if begun:
+            # Its head is forwarded while its body comes; an upstream may even answer before it breaks off.
+            self.begun.add((begun.method, canonical(begun.target)))
+        if not ended:
+            return self.blame("hanging", mutation, received)
+        if mutation.stream.startswith(PREFACE):
+            # What follows is to be frames, and is none: GOAWAY.
+            self.counts["refused"] += 1
+            return None if GOAWAY in received else self.blame("no goaway", mutation, received)
+        try:
+            got = answers(received, [one.method for one in [*expected, *[begun] * bool(begun)]])
+        except Garbled as rest:
+            return self.blame("garbled", mutation, rest)
+        self.counts["forwarded" if got and got[0].status == 200 else "refused" if got else "closed"] += 1
+        if any(answer.status not in (200, 400, 401, 403, 404, 405, 408, 413, 417, 431) for answer in got):
+            self.blame("odd answer", mutation, received)
+        if len(got) > len(expected) + 1:
+            self.blame("desync", mutation, received)
+        for number, answer in enumerate(got):
+            if answer.status != 200:
+                continue
+            if number == len(expected) and begun and begun_counts and number == len(got) - 1:
+                read, should = echo(answer)[:2], (begun.method, canonical(begun.target))
+            elif number >= len(expected):
+                self.blame("ambiguous", mutation, received)
+                continue
+            else:
+                one, read = expected[number], echo(answer)
+                should = (one.method, canonical(one.target), one.body)
+            if read[:2] != should[:2] or (len(read) > 2 and read[2] != should[2]):
+                self.blame("desync", mutation, (read, should))
+        return None
+
+    def told(self, title, seconds):
+        counts = self.counts
+        total = counts["forwarded"] + counts["refused"] + counts["closed"]
+        print(f"\n{title}: {total} mutations in {seconds:.0f} s: {counts['refused'] + counts['closed']} refused, {counts['forwarded']} forwarded, "
+              f"ambiguous={counts['ambiguous']}, smuggled={counts['smuggled']}, desync={counts['desync']}")
+        assert not self.faults, "\n".join(map(repr, self.faults[:12]))
+        assert counts["forwarded"] > total / 20
+
+
+async def converse_all(port, chosen, tally, echo, begun_counts):
+    places = asyncio.Semaphore(AT_ONCE)
+
+    async def one(mutation):
+        async with places:
+            received, ended = await converse(port, mutation.pieces, mutation.waits)
+        tally.judge(mutation, received, ended, echo, begun_counts)
+
+    await asyncio.gather(*map(one, chosen))
+
+
+def test_no_framing_mutation_is_read_in_two_ways(front):
+    chosen, tally, began = mutations(60_000 if FULL else 2_500), Tally(), time.monotonic()
+    if not FULL:
+        rest = [one for one in chosen if one.family not in ("byte", "sequence")]
+        chosen = random.Random(7).sample(rest, 4_000) + [one for one in chosen if one.family in ("byte", "sequence")][:2_000]
+    assert len({one.stream.replace(one.name.encode(), b"") for one in chosen}) >= 5_000
+
+    async def run():
+        upstream = await StrictUpstream().start()
+
+        def echo(answer):
+            number = int(answer.fields["x-seen"])
+            # Two answers to one request would be as bad as one answer to two.
+            if number in tally.claimed:
+                return b"claimed twice", b""
+            tally.claimed.add(number)
+            one = upstream.seen[number]
+            return one.method, one.target, one.body
+
+        things = await asyncio.to_thread(front, upstream.port)
+        await converse_all(things.port, chosen, tally, echo, False)
+        upstream.close()
+        return upstream
+
+    upstream = asyncio.run(run())
+    for one in upstream.seen:
+        if b"/admin" in one.target:
+            tally.counts["smuggled"] += 1
+            tally.faults.append(("smuggled", one.raw))
+        if (one.method, one.target) not in tally.expected or any(alias_of_framing(name) for name, _ in one.fields):
+            tally.counts["ambiguous"] += 1
+            tally.faults.append(("unexpected", one.raw))
+    tally.faults += [("malformed", reason, raw) for reason, raw in upstream.malformed]
+    tally.told("strict upstream", time.monotonic() - began)
+    print(f"the upstream has read {len(upstream.seen)} requests; {upstream.cut} were cut off, none was malformed")
+
+
+def alias_of_framing(name):
+    folded = re.sub(rb"[^a-z0-9]", b"-", name.lower())
+    return folded in (b"content-length", b"transfer-encoding") and folded != name.lower()
+
+
+@pytest.mark.parametrize("name", sorted(BACKENDS))
+def test_no_program_behind_the_gateway_reads_a_mutation_in_its_own_way(front, tmp_path, name):
+    chosen, tally, began = mutations(2_500), Tally(), time.monotonic()
+    if not FULL:
+        chosen = random.Random(name).sample(chosen, 500)
+    with BACKENDS[name](tmp_path) as backend:
+        things = front(backend.port)
+        asyncio.run(converse_all(things.port, chosen, tally, backend.echo, True))
+    for method, target in backend.seen():
+        if b"/admin" in target:
+            tally.counts["smuggled"] += 1
+            tally.faults.append(("smuggled", method, target))
+        elif (method, target) not in tally.expected | tally.begun:
+            tally.counts["ambiguous"] += 1
+            tally.faults.append(("unexpected", method, target))
+    tally.told(name, time.monotonic() - began)
