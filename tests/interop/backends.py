@@ -23,6 +23,7 @@ class Backend:
         raise NotImplementedError
 
     environment = {}
+    forgets_an_empty_query = False
 
     def __enter__(self):
         self.output = open(self.folder / "output.log", "wb")
@@ -85,6 +86,7 @@ class Cgi(Plain):
 
 class Starlette(Plain):
     kind = "starlette"
+    forgets_an_empty_query = True
 
 
 class Flask(Backend):

@@ -2,6 +2,7 @@
 
 import socket
 import subprocess
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -192,6 +193,8 @@ def test_nothing_that_must_be_refused_is_forwarded(front):
     wrong = []
     print()
     for way, chosen in ways.items():
+        began = time.monotonic()
+
         def one(numbered):
             number, case = numbered
             return over_http1(things.port, case) if way == "HTTP/1.1" else over_http2(
@@ -200,7 +203,7 @@ def test_nothing_that_must_be_refused_is_forwarded(front):
         with ThreadPoolExecutor(12) as pool:
             came = list(pool.map(one, enumerate(chosen)))
         forwarded = [record for record in upstream.take() if record[1] != "/good"]
-        print(f"{way}: {len(chosen)} that must be refused, {len(forwarded)} forwarded")
+        print(f"{way}: {len(chosen)} that must be refused, {len(forwarded)} forwarded, in {time.monotonic() - began:.0f} s")
         wrong += [(way, "forwarded", record) for record in forwarded]
         wrong += [(way, case.name, outcome) for case, outcome in zip(chosen, came)
                   if outcome[0] == "silent" or (outcome[0] == "answer" and outcome[1] not in REFUSALS)]

@@ -247,7 +247,7 @@ mod tests {
         ] {
             check(format!("0\r\n{trailer}\r\n\r\n").as_bytes(), Err(Malformed));
         }
-        check(b"0\r\na:\r\nb: \xe9 c:d\r\n\r\n", Ok(21));
+        check(b"0\r\na:\r\nb: \xe9 c:d\r\n\r\n", Ok(19));
     }
 
     #[test]
