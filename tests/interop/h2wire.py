@@ -4,7 +4,7 @@ import socket
 import ssl
 import struct
 
-from hpack import Decoder, Encoder
+from hpack import Decoder
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = range(10)
@@ -55,7 +55,7 @@ class Wire:
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
             context.set_alpn_protocols(["h2"])
             self.socket = context.wrap_socket(self.socket)
-        self.received, self.decoder, self.encoder, self.frames = b"", Decoder(), Encoder(), []
+        self.received, self.decoder, self.body = b"", Decoder(), b""
         if not bare:
             self.send(PREFACE + frame(SETTINGS, 0, 0))
 
@@ -108,6 +108,8 @@ class Wire:
                     fields = dict(self.decoder.decode(payload, raw=True))
                     if on == stream and status is None and fields.get(b":status", b"1")[:1] != b"1":
                         status = int(fields[b":status"])
+                if kind == DATA and on == stream:
+                    self.body += payload
                 if kind == GOAWAY and (code := int.from_bytes(payload[4:8])):
                     return "goaway", code
                 if on == stream and kind == RST_STREAM:
