@@ -1,8 +1,9 @@
 //! Smuggling: a request that could be framed in two ways is refused, and the connection ends with it.
 
+use http::Method;
 use serde_json::json;
 
-use crate::support::{Client, Gateway, House, PATIENCE, Upstream, token};
+use crate::support::{Client, Gateway, H2, H2Request, House, PATIENCE, Upstream, token};
 
 const ROUTES: &str = "
 - { id: all, path: '/{rest..}', rules: [ { id: everyone, roles: [anyone] } ] }
@@ -239,6 +240,20 @@ fn a_second_request_behind_a_body_is_answered_on_its_own() {
     let seen: Vec<_> = upstream.take().into_iter().map(|request| (request.target(), request.body)).collect();
     let expected = [("/one", "abc"), ("/two", "def"), ("/three", "")];
     assert_eq!(seen, expected.map(|(target, body)| (target.to_owned(), body.as_bytes().to_vec())));
+}
+
+#[test]
+fn a_body_over_http2_that_ends_with_an_empty_frame_ends_once_upstream() {
+    let (upstream, gateway) = house();
+    let mut client = H2::connect(gateway.listener);
+    for body in ["", "abc"] {
+        // Of unknown length: the library ends such a stream by a DATA frame of its own, with nothing in it where the body is empty.
+        assert_eq!(client.ask(H2Request::new(Method::POST, "/one").body(body)).unwrap().status, 200);
+        assert_eq!(client.get("/two", None).unwrap().status, 200);
+        let seen: Vec<_> = upstream.take().iter().map(|request| (request.line(), request.body.clone())).collect();
+        let expected = [("POST /one HTTP/1.1", body), ("GET /two HTTP/1.1", "")];
+        assert_eq!(seen, expected.map(|(line, body)| (line.to_owned(), body.as_bytes().to_vec())));
+    }
 }
 
 #[test]

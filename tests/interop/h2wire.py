@@ -55,7 +55,7 @@ class Wire:
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
             context.set_alpn_protocols(["h2"])
             self.socket = context.wrap_socket(self.socket)
-        self.received, self.decoder, self.body = b"", Decoder(), b""
+        self.received, self.decoder, self.fields, self.body = b"", Decoder(), {}, b""
         if not bare:
             self.send(PREFACE + frame(SETTINGS, 0, 0))
 
@@ -107,7 +107,7 @@ class Wire:
                 if kind == HEADERS:
                     fields = dict(self.decoder.decode(payload, raw=True))
                     if on == stream and status is None and fields.get(b":status", b"1")[:1] != b"1":
-                        status = int(fields[b":status"])
+                        status, self.fields = int(fields[b":status"]), fields
                 if kind == DATA and on == stream:
                     self.body += payload
                 if kind == GOAWAY and (code := int.from_bytes(payload[4:8])):

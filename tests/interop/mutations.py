@@ -371,3 +371,13 @@ def mutations(random_ones, seed=3):
             pieces = [*cuts(parts[0], rng), parts[1]] if waits or rng.random() < 0.5 else cuts(b"".join(parts), rng)
             made.append(Mutation(family, name, pieces, waits))
     return made
+
+
+def http2_bodies():
+    """Requests with bodies over HTTP/2: method, announced length, body, how it is cut, how it ends."""
+    bodies = [b"", b"abc", HIDDEN, END + HIDDEN, chunk(HIDDEN) + END, b"\r\n\r\n" + HIDDEN]
+    for method, body, cut, end in itertools.product((b"GET", b"POST", b"PUT", b"DELETE", b"OPTIONS", b"HEAD"), bodies, ("one", "many", "padded", "empty between"),
+                                                    ("last", "empty", "trailers", "reset", "gone")):
+        for length in (None, len(body), len(body) + 1, max(len(body) - 1, 0), 0, len(body) + 1_000):
+            if cut == "one" or len(body) > 3:
+                yield method, length, body, cut, end

@@ -208,3 +208,29 @@ def test_nothing_that_must_be_refused_is_forwarded(front):
         wrong += [(way, case.name, outcome) for case, outcome in zip(chosen, came)
                   if outcome[0] == "silent" or (outcome[0] == "answer" and outcome[1] not in REFUSALS)]
     assert not wrong, "\n".join(map(repr, wrong[:40]))
+
+
+def test_the_limits_of_a_head_are_exact(front, monkeypatch):
+    things, upstream = front
+    # The recorder's own limit, which counts what the gateway adds.
+    monkeypatch.setattr("http.client._MAXHEADERS", 1_000)
+    count, target = 100, 8_192
+
+    def http1(fields, length, total):
+        line = b"GET /" + b"a" * (length - 1) + b" HTTP/1.1\r\nHost: app\r\n" + b"X: a\r\n" * (fields - 2)
+        return over_http1(things.port, Case("", line + b"X: " + b"a" * (total - len(line) - len(b"X: \r\n\r\n")) + b"\r\n\r\n", None))
+
+    def http2(fields, length, total):
+        made = [(b":method", b"GET"), (b":scheme", b"http"), (b":authority", b"app"), (b":path", b"/" + b"a" * (length - 1)), *[(b"x", b"a")] * (fields - 1)]
+        # RFC 9113 section 6.5.2: 32 bytes more for each field.
+        left = total - sum(len(name) + len(value) + 32 for name, value in made)
+        return over_http2(things.port, False, Case("", None, [*made, (b"x", b"a" * (left - 33))]), False)
+
+    # The h2 library takes a list that is smaller than the setting.
+    for ask, size in ((http1, 32 * 1024), (http2, 32 * 1024 - 1)):
+        for fits in ((count, 10, 20_000), (count - 1, 10, 20_000), (10, target, 20_000), (10, target - 1, 20_000), (10, 10, size), (10, 10, size - 1)):
+            assert ask(*fits) == ("answer", 200), (ask, fits)
+        assert len(upstream.take()) == 6
+        for larger in ((count + 1, 10, 20_000), (10, target + 1, 20_000), (10, 10, size + 1), (count * 2, 10, 20_000), (10, target * 2, 30_000), (10, 10, size * 2)):
+            assert ask(*larger) == ("answer", 431), (ask, larger)
+        assert not upstream.take()

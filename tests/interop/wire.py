@@ -1,7 +1,9 @@
 """Requests as bytes: one strict reading of them, an upstream that reads as strictly, and a client that sends anything."""
 
 import asyncio
+import contextlib
 import re
+import threading
 from dataclasses import dataclass, field
 
 LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([\x21-\x7e]+) HTTP/1\.([01])")
@@ -202,6 +204,19 @@ class StrictUpstream:
 
     def close(self):
         self.server.close()
+
+    @contextlib.contextmanager
+    def in_a_thread(self):
+        """Serves beside a test that waits for its own clients."""
+        loop = asyncio.new_event_loop()
+        thread = threading.Thread(target=loop.run_forever, daemon=True)
+        thread.start()
+        asyncio.run_coroutine_threadsafe(self.start(), loop).result(10)
+        try:
+            yield self
+        finally:
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join(10)
 
 
 @dataclass
