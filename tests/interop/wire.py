@@ -215,8 +215,16 @@ class StrictUpstream:
         try:
             yield self
         finally:
+            asyncio.run_coroutine_threadsafe(self.end(), loop).result(10)
             loop.call_soon_threadsafe(loop.stop)
             thread.join(10)
+
+    async def end(self):
+        self.close()
+        serving = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in serving:
+            task.cancel()
+        await asyncio.gather(*serving, return_exceptions=True)
 
 
 @dataclass

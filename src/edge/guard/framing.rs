@@ -191,6 +191,8 @@ impl Chunks {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn chunked() -> Body {
@@ -286,5 +288,41 @@ mod tests {
         assert_eq!(body.take(b"ab"), Ok(2));
         assert_eq!(body.take(b"cGET"), Ok(1));
         assert!(body.is_complete());
+    }
+
+    /// Chunked bodies, most of them nearly right.
+    fn raw_chunks() -> impl Strategy<Value = Vec<u8>> {
+        let piece = prop_oneof![
+            8 => prop::sample::select(vec!["0\r\n", "3\r\nabc\r\n", "A\r\n0123456789\r\n", "\r\n", "1;a=b\r\nx\r\n", "X: y\r\n"]),
+            2 => prop::sample::select(vec!["\n", "\r", ";", " ", "0x3", "+1", ":", "GET / HTTP/1.1\r\n", "fffffffffffffff\r\n", "\0"]),
+        ];
+        prop::collection::vec(piece, 0..8).prop_map(|pieces| pieces.concat().into_bytes())
+    }
+
+    /// Where a body ends that comes in these pieces: how much of them it takes, or that it is malformed.
+    fn taken(bytes: &[u8], cuts: &[usize]) -> Result<(usize, bool), Malformed> {
+        let (mut body, mut total) = (chunked(), 0);
+        let ends: Vec<usize> = cuts.iter().map(|cut| (*cut).min(bytes.len())).chain([bytes.len()]).collect();
+        for end in ends {
+            if end > total && !body.is_complete() {
+                total += body.take(&bytes[total..end])?;
+            }
+        }
+        Ok((total, body.is_complete()))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 4096, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn where_a_body_ends_does_not_depend_on_how_it_was_cut(bytes in raw_chunks(), mut cuts in prop::collection::vec(0usize..80, 0..8)) {
+            cuts.sort_unstable();
+            let whole = taken(&bytes, &[]);
+            prop_assert_eq!(taken(&bytes, &cuts), whole);
+            prop_assert_eq!(taken(&bytes, &(0..bytes.len()).collect::<Vec<_>>()), whole);
+            if let Ok((end, true)) = whole {
+                prop_assert!(bytes[..end].ends_with(b"\r\n\r\n"), "{}", bytes[..end].escape_ascii());
+            }
+        }
     }
 }
