@@ -162,7 +162,9 @@ def test_no_accepted_target_reaches_what_is_protected(gateway, issuer_file, tmp_
     assert not unclear, list(unclear.items())[:10]
     # What arrives is the one form of what was sent.
     for target, answer in accepted.items():
-        arrives = canonical(target).removesuffix(b"?") if backend.forgets_an_empty_query else canonical(target)
+        arrives = canonical(target)
+        if backend.forgets_an_empty_query and arrives.find(b"?") == len(arrives) - 1:
+            arrives = arrives[:-1]
         assert backend.echo(answer) == (b"GET", arrives), (target, answer)
         assert canonical(target).startswith(b"/public/"), target
     assert len(seen) == len(accepted) and not [target for _, target in seen if not target.startswith(b"/public/")]

@@ -2,6 +2,7 @@
 
 import asyncio
 import collections
+import contextlib
 import itertools
 import json
 import random
@@ -156,10 +157,12 @@ def test_no_framing_mutation_is_read_in_two_ways(front):
 
 
 def all_were_allowed(upstream, things):
-    """What the upstream has read was decided: an audit line says so."""
-    read = {value.decode() for one in upstream.seen for value in one.all(b"x-request-id")}
-    allowed = lambda: {line["request_id"] for line in things.audit() if line["outcome"] == "allow"}
-    wait_for("an audit line for each request", lambda: len(read) == len(upstream.seen) and not read - allowed())
+    """What the upstream has read is what was decided: an audit line says so, with the same method and path."""
+    read = {(one.all(b"x-request-id")[0].decode(), one.method.decode(), one.target.split(b"?")[0].decode()) for one in upstream.seen}
+    allowed = lambda: {(line["request_id"], line["method"], line["path"]) for line in things.audit() if line["outcome"] == "allow"}
+    with contextlib.suppress(AssertionError):
+        wait_for("an audit line for each request", lambda: not read - allowed())
+    assert len(read) == len(upstream.seen) and not read - allowed(), list(read - allowed())[:5]
 
 
 def alias_of_framing(name):
