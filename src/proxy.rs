@@ -173,6 +173,7 @@ impl ProxyHttp for Gateway {
         if exchange.is_draining() {
             session.set_keepalive(None);
         }
+        respond::frame(session, response);
         respond::edit(response, exchange)
     }
 

@@ -1,5 +1,7 @@
 //! Smuggling: a request that could be framed in two ways is refused, and the connection ends with it.
 
+use std::io::Write;
+
 use http::Method;
 use serde_json::json;
 
@@ -111,6 +113,34 @@ fn a_version_other_than_1_0_and_1_1_is_refused() {
     assert!(upstream.take().is_empty());
     let old = gateway.ask("GET /old HTTP/1.0\r\nHost: app\r\n\r\n");
     assert_eq!((old.status, upstream.one().line()), (200, "GET /old HTTP/1.1".to_owned()));
+}
+
+#[test]
+fn a_client_of_http_1_0_is_sent_no_chunks() {
+    let upstream = Upstream::with(|request, stream| {
+        let answer = match request.target().as_str() {
+            "/chunked" => "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+            "/endless" => "HTTP/1.0 200 OK\r\n\r\nabc",
+            _ => "HTTP/1.0 200 OK\r\nContent-Length: 3\r\nConnection: keep-alive\r\n\r\nabc",
+        };
+        stream.write_all(answer.as_bytes()).is_ok() && request.target() != "/endless"
+    });
+    let gateway = House::new(&upstream, ROUTES).start();
+    for (target, is_kept) in [("/chunked", false), ("/endless", false), ("/length", true)] {
+        let mut client = gateway.connect();
+        client.send(format!("GET {target} HTTP/1.0\r\nHost: app\r\nConnection: keep-alive\r\n\r\n"));
+        let head = client.head();
+        assert_eq!((head.status, head.field("transfer-encoding")), (200, None), "{target}");
+        assert_eq!(head.closes(), !is_kept, "{target}");
+        assert_eq!(client.bytes(3), b"abc", "{target}");
+        if !is_kept {
+            assert_eq!(client.rest(), b"", "{target}");
+        }
+    }
+    // Others are told in the gateway's own version, whatever the upstream speaks.
+    let mut client = gateway.connect();
+    client.send("GET /length HTTP/1.1\r\nHost: app\r\n\r\n");
+    assert_eq!(client.bytes(15), b"HTTP/1.1 200 OK");
 }
 
 #[test]
