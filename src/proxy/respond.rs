@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version, header};
 use pingora::{Result, http::ResponseHeader, protocols::http::HttpTask, proxy::Session};
 
 use super::{body, exchange::Exchange, stream};
@@ -140,6 +140,17 @@ pub(super) fn edit(response: &mut ResponseHeader, exchange: &Exchange) -> Result
     }
     response.insert_header("x-request-id", exchange.request_id())?;
     Ok(())
+}
+
+/// Frames the answer for the version that the client speaks; the gateway's own is HTTP/1.1.
+pub(super) fn frame(session: &mut Session, response: &mut ResponseHeader) {
+    response.set_version(Version::HTTP_11);
+    // SECURITY: it would take the chunks for the body (RFC 9112 section 6.1), so what is sent ends with the connection:
+    // `a_client_of_http_1_0_is_sent_no_chunks`.
+    if session.req_header().version == Version::HTTP_10 && response.remove_header(&header::TRANSFER_ENCODING).is_some()
+    {
+        session.set_keepalive(None);
+    }
 }
 
 /// An identity is for the upstream, and nobody behind the gateway must take the upstream's word for one.
