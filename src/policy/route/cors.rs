@@ -221,7 +221,7 @@ fn read_listed_name(at: &Cursor<'_>) -> Option<HeaderName> {
         at.error_with_help(
             codes::CORS,
             "`*` is no header name",
-            "list the names: browsers take `*` for none in particular where there are credentials, and never for `Authorization`",
+            "list the names: beside credentials browsers take `*` for a name, and never for `Authorization`",
         );
         return None;
     }
