@@ -179,7 +179,15 @@ fn read_origins(at: &Cursor<'_>) -> Option<Origins> {
     {
         return Some(Origins::Any);
     }
-    at.each(read_origin).map(Origins::Listed)
+    let origins = at.each(read_origin)?;
+    let twice =
+        origins.iter().enumerate().find(|(place, origin)| origins.iter().take(*place).any(|other| other == *origin));
+    if let Some((place, _)) = twice
+        && let Some(entry) = entries.get(place)
+    {
+        entry.error_with_help(codes::CORS, "the origin is listed twice", "keep one of them");
+    }
+    Some(Origins::Listed(origins))
 }
 
 fn read_origin(at: &Cursor<'_>) -> Option<HeaderValue> {

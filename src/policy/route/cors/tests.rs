@@ -45,6 +45,10 @@ fn origins_are_read_as_browsers_write_them() {
     }
     refused("{ origins: ['https://app.example:443'] }", "names the scheme's own port");
     refused("{ origins: ['http://app.example:80'] }", "names the scheme's own port");
+    refused(
+        "{ origins: ['https://a.example', 'https://b.example', 'https://a.example'] }",
+        "the origin is listed twice",
+    );
     refused("{ origins: [] }", "the list is empty");
     refused("{ credentials: true }", "`origins` is missing");
 }
