@@ -113,6 +113,8 @@ enum Stage {
     Received,
     /// Forwarded, or about to be.
     Admitted(Box<Admitted>),
+    /// A preflight that the gateway answered with yes.
+    Answered,
     /// Refused by the gateway.
     Refused(Denial),
 }
@@ -268,6 +270,12 @@ impl Exchange {
         Instant::now().checked_add(left)
     }
 
+    /// It is a preflight, and the answer is yes.
+    pub(super) fn answered_preflight(&mut self) {
+        self.decision = Some(self.started.elapsed());
+        self.stage = Stage::Answered;
+    }
+
     /// What was admitted.
     ///
     /// # Errors
@@ -276,7 +284,7 @@ impl Exchange {
         match &self.stage {
             Stage::Admitted(admitted) => Ok(admitted),
             // SECURITY: no permit, no peer: `an_exchange_that_was_not_admitted_has_no_peer`.
-            Stage::Received | Stage::Refused(_) => {
+            Stage::Received | Stage::Answered | Stage::Refused(_) => {
                 Err(Error::explain(ErrorType::InternalError, "the request was not admitted"))
             }
         }
@@ -427,7 +435,7 @@ impl Exchange {
         self.decision.get_or_insert_with(|| self.started.elapsed());
         match &self.stage {
             // The decision stays a yes; what came after is told beside it.
-            Stage::Admitted(_) => self.fault = Some(denial),
+            Stage::Admitted(_) | Stage::Answered => self.fault = Some(denial),
             Stage::Received | Stage::Refused(_) => self.stage = Stage::Refused(denial),
         }
     }
@@ -484,7 +492,7 @@ impl Exchange {
         let (allowed, denial) = match &self.stage {
             Stage::Received => (false, Some(&Denial::Internal)),
             Stage::Refused(denial) => (false, Some(denial)),
-            Stage::Admitted(_) => (true, self.fault.as_ref()),
+            Stage::Admitted(_) | Stage::Answered => (true, self.fault.as_ref()),
         };
         self.telemetry.settle(&Account {
             request_id: self.request_id(),

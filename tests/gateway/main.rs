@@ -7,11 +7,15 @@ mod audit;
 #[cfg(test)]
 mod bodies;
 #[cfg(test)]
+mod cors;
+#[cfg(test)]
 mod credentials;
 #[cfg(test)]
 mod framing;
 #[cfg(test)]
 mod identity;
+#[cfg(test)]
+mod rate_limits;
 #[cfg(test)]
 mod reloads;
 #[cfg(test)]

@@ -83,7 +83,10 @@ pub(super) const DECISIONS: Definition = counter(
     &[
         ROUTE,
         Label("outcome", "`allow`, `deny`"),
-        Label("reason", "`none` for an allow; else the reason code of the audit line"),
+        Label(
+            "reason",
+            "`none` for an allow, `preflight` for an answered CORS preflight; else the reason code of the audit line",
+        ),
     ],
     "Decisions.",
 );
