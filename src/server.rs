@@ -180,6 +180,8 @@ impl Server {
         let pages = Arc::new(Admin::new(metrics, health));
         tokio::spawn(admin.run(Arc::clone(&pages), pages, no_stops));
 
+        let proxies = Arc::clone(&live);
+        let edge = edge.behind(Arc::new(move |peer| proxies.load().generation.settings().trusted_proxies.trusts(peer)));
         let turned = Turned { telemetry: Arc::clone(&telemetry), live };
         started(&addresses);
         let outcome = edge.run(gateway, Arc::new(turned), stops).await;

@@ -311,7 +311,11 @@ pub const KEYS: &[Key] = &[
         "Requests at once, over all connections. More are answered 503 `overloaded` before anything is done for them",
     ),
     key("limits.header_timeout", Shape::Duration(HEADER_TIMEOUT), "From the first byte of a request head to its last"),
-    key("limits.body_stall", Shape::Duration(BODY_STALL), "How long a request body may come more slowly than `min_rate`"),
+    key(
+        "limits.body_stall",
+        Shape::Duration(BODY_STALL),
+        "How long a request body may come more slowly than `min_rate`",
+    ),
     key("limits.keepalive", Shape::Duration(KEEPALIVE), "Between two requests on one connection"),
     key(
         "limits.write_stall",

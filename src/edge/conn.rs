@@ -7,7 +7,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU8, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -16,9 +16,12 @@ use pingora::protocols::{Digest, http::ServerSession};
 use tokio::{sync::Notify, time::Instant};
 
 use super::{
-    drain::{Draining, Permit},
-    guard::BODY_PROGRESS,
+    crowd::{Place, Turn},
+    drain::Draining,
+    guard::due,
+    refusal::EdgeEvent,
 };
+use crate::config::Limits;
 
 /// What the TLS handshake of a connection told.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,16 +44,18 @@ pub enum Tunnel {
 /// Why the edge ended an exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cut {
-    /// Its deadline has passed ([`Exchange::expire_in`]).
+    /// Its deadline has passed: that of [`Exchange::expire_in`], or the longest life of any exchange.
     Expired,
-    /// The request body stopped coming.
+    /// The request body stopped coming, or came too slowly.
     BodyStalled,
     /// The chunked framing of the request body is broken.
     BodyMalformed,
-    /// The client stopped taking the answer.
+    /// The client stopped taking the answer, or took it too slowly.
     WriteStalled,
     /// An HTTP/2 preface, frame or header block was begun and not finished.
     FrameStalled,
+    /// Too many HTTP/2 frames that ask for nothing, or too many requests that were reset.
+    Flooded,
 }
 
 impl Cut {
@@ -61,13 +66,16 @@ impl Cut {
             Cut::BodyMalformed => 3,
             Cut::WriteStalled => 4,
             Cut::FrameStalled => 5,
+            Cut::Flooded => 6,
         }
     }
 
+    /// Every cause.
+    pub const ALL: [Cut; 6] =
+        [Cut::Expired, Cut::BodyStalled, Cut::BodyMalformed, Cut::WriteStalled, Cut::FrameStalled, Cut::Flooded];
+
     fn from_code(code: u8) -> Option<Cut> {
-        [Cut::Expired, Cut::BodyStalled, Cut::BodyMalformed, Cut::WriteStalled, Cut::FrameStalled]
-            .into_iter()
-            .find(|cut| cut.code() == code)
+        Cut::ALL.into_iter().find(|cut| cut.code() == code)
     }
 }
 
@@ -80,23 +88,27 @@ pub struct Conn {
     opened: Instant,
     /// Milliseconds after `opened`; 0 is none.
     deadline: AtomicU64,
+    /// The latest `deadline` of this exchange.
+    latest: AtomicU64,
     tunnel: AtomicU8,
     cut: AtomicU8,
-    /// Held for as long as anything knows the connection.
-    _permit: Permit,
+    shed: AtomicBool,
+    place: Place,
 }
 
 impl Conn {
-    pub(super) fn new(peer: SocketAddr, tls: Option<TlsFacts>, draining: Draining, permit: Permit) -> Conn {
+    pub(super) fn new(peer: SocketAddr, tls: Option<TlsFacts>, draining: Draining, place: Place) -> Conn {
         Conn {
             peer,
             tls,
             draining,
             opened: Instant::now(),
             deadline: AtomicU64::new(0),
+            latest: AtomicU64::new(0),
             tunnel: AtomicU8::new(0),
             cut: AtomicU8::new(0),
-            _permit: permit,
+            shed: AtomicBool::new(false),
+            place,
         }
     }
 
@@ -120,11 +132,30 @@ impl Conn {
         self.draining.has_begun()
     }
 
-    /// Forgets what belonged to the exchange before.
-    pub(super) fn begin_exchange(&self) {
-        self.deadline.store(0, Relaxed);
+    /// Forgets what belonged to the exchange before. The new one lives so long at most.
+    pub(super) fn begin_exchange(&self, within: Duration) {
+        let latest = self.after(within);
+        self.latest.store(latest, Relaxed);
+        self.deadline.store(latest, Relaxed);
         self.tunnel.store(0, Relaxed);
         self.cut.store(0, Relaxed);
+    }
+
+    /// A turn among the requests in flight. Without one the exchange is to be answered `overloaded`.
+    pub(super) fn take_turn(&self, most: usize) -> Option<Turn> {
+        let turn = self.place.crowd.turn(most);
+        self.shed.store(turn.is_none(), Relaxed);
+        turn
+    }
+
+    /// The same for a stream, which keeps by itself what came of it.
+    fn turn(&self, most: usize) -> Option<Turn> {
+        self.place.crowd.turn(most)
+    }
+
+    /// Tells whoever keeps account.
+    pub(super) fn tell(&self, event: EdgeEvent) {
+        self.place.told.note(event);
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
@@ -144,17 +175,21 @@ impl Conn {
 
     pub(super) fn note_cut(&self, cut: Cut) {
         self.cut.store(cut.code(), Relaxed);
+        self.tell(EdgeEvent::Cut(cut));
     }
 
     fn expire_in(&self, remaining: Duration) {
-        let after = self.opened.elapsed().saturating_add(remaining).as_millis();
-        // A deadline beyond what a timer can hold is none.
-        self.deadline.store(u64::try_from(after).ok().filter(|ms| *ms < FAR_AWAY).map_or(0, |ms| ms.max(1)), Relaxed);
+        self.deadline.store(self.after(remaining).min(self.latest.load(Relaxed)), Relaxed);
+    }
+
+    /// As a deadline holds it.
+    fn after(&self, within: Duration) -> u64 {
+        u64::try_from(self.opened.elapsed().saturating_add(within).as_millis()).unwrap_or(u64::MAX).clamp(1, FAR_AWAY)
     }
 }
 
-/// A year, in milliseconds: no exchange lives longer.
-const FAR_AWAY: u64 = 365 * 24 * 60 * 60 * 1000;
+/// Thirty years, in milliseconds: a timer can hold it, and no connection lives longer.
+const FAR_AWAY: u64 = 30 * 365 * 24 * 60 * 60 * 1000;
 
 /// One request and its answer: how a filter reaches the edge.
 #[derive(Clone, Debug)]
@@ -180,8 +215,16 @@ impl Exchange {
         &self.conn
     }
 
+    /// Whether there are as many requests as the limits allow: this one is to be answered `overloaded`, and nothing else.
+    pub fn is_shed(&self) -> bool {
+        match &self.stream {
+            Some(stream) => stream.turn.is_none(),
+            None => self.conn.shed.load(Relaxed),
+        }
+    }
+
     /// Ends the exchange after this time, whatever it does then: a WebSocket gets Close 1008, a HTTP/2 stream a reset, anything else a
-    /// closed connection. Called again, it replaces the time.
+    /// closed connection. Called again, it replaces the time. Never later than the limits say.
     pub fn expire_in(&self, remaining: Duration) {
         match &self.stream {
             Some(stream) => stream.expire_in(remaining),
@@ -239,12 +282,18 @@ tokio::task_local! {
 #[derive(Debug)]
 pub(super) struct Cutoff {
     body_stall: Duration,
+    /// The least bytes of a body in that time.
+    due: usize,
+    /// The latest end of the exchange.
+    latest: Option<Instant>,
+    /// Among the requests in flight.
+    turn: Option<Turn>,
     times: Mutex<Times>,
     earlier: Notify,
     cut: AtomicU8,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Times {
     expires: Option<Instant>,
     body: Option<Instant>,
@@ -260,8 +309,17 @@ impl Times {
 }
 
 impl Cutoff {
-    pub(super) fn new(body_stall: Duration) -> Cutoff {
-        Cutoff { body_stall, times: Mutex::default(), earlier: Notify::new(), cut: AtomicU8::new(0) }
+    pub(super) fn new(conn: &Conn, limits: &Limits) -> Cutoff {
+        let latest = Instant::now().checked_add(limits.exchange_time);
+        Cutoff {
+            body_stall: limits.body_stall,
+            due: due(limits.min_rate, limits.body_stall),
+            latest,
+            turn: conn.turn(limits.requests),
+            times: Mutex::new(Times { expires: latest, body: None, window: 0 }),
+            earlier: Notify::new(),
+            cut: AtomicU8::new(0),
+        }
     }
 
     fn times(&self) -> std::sync::MutexGuard<'_, Times> {
@@ -269,12 +327,16 @@ impl Cutoff {
     }
 
     fn expire_in(&self, remaining: Duration) {
-        self.times().expires = Instant::now().checked_add(remaining);
+        let at = Instant::now().checked_add(remaining);
+        self.times().expires = [at, self.latest].into_iter().flatten().min();
         self.earlier.notify_one();
     }
 
     fn body_awaited(&self) {
-        self.times().body = Some(Instant::now() + self.body_stall);
+        let mut times = self.times();
+        times.body = Some(Instant::now() + self.body_stall);
+        times.window = 0;
+        drop(times);
         self.earlier.notify_one();
     }
 
@@ -282,7 +344,7 @@ impl Cutoff {
         let mut times = self.times();
         times.window = times.window.saturating_add(bytes);
         // Later, never earlier: the waiter finds it when it wakes.
-        if times.window >= BODY_PROGRESS && times.body.is_some() {
+        if times.window >= self.due && times.body.is_some() {
             times.window = 0;
             times.body = Some(Instant::now() + self.body_stall);
         }

@@ -47,11 +47,13 @@ fn limits() -> Limits {
         body_bytes: 1024 * 1024,
         decision_body_bytes: 64 * 1024,
         connections: 100,
+        connections_per_address: 100,
         header_timeout: Duration::from_millis(300),
         body_stall: Duration::from_millis(300),
         keepalive: Duration::from_millis(700),
         write_stall: Duration::from_millis(500),
         tls_handshake: Duration::from_millis(300),
+        ..Limits::default()
     }
 }
 
@@ -149,7 +151,7 @@ impl ProxyHttp for Relay {
         let status = match ctx.exchange.as_ref().and_then(Exchange::cut) {
             Some(Cut::BodyStalled) => 408,
             Some(Cut::BodyMalformed) => 400,
-            Some(Cut::Expired | Cut::WriteStalled | Cut::FrameStalled) => 0,
+            Some(Cut::Expired | Cut::WriteStalled | Cut::FrameStalled | Cut::Flooded) => 0,
             None => 502,
         };
         if status > 0 && session.response_written().is_none() {

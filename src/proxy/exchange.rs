@@ -203,7 +203,12 @@ impl Exchange {
         if !session.as_downstream_mut().is_body_done() {
             edge.body_awaited();
         }
+        let is_shed = edge.is_shed();
         self.edge = Some(edge);
+        // SECURITY: before anything is done for it: `a_request_over_the_cap_is_answered_503_before_its_token_is_read`.
+        if is_shed {
+            return Err(Denial::Overloaded);
+        }
 
         let request = session.req_header_mut();
         // SECURITY: before anything is read: `identity_headers_of_the_client_are_no_attributes`.
@@ -339,7 +344,7 @@ impl Exchange {
         match self.edge.as_ref().and_then(edge::Exchange::cut) {
             Some(Cut::BodyStalled) => Some(Denial::RequestTimeout),
             Some(Cut::BodyMalformed) => Some(Denial::Malformed(Malformation::Body)),
-            Some(Cut::Expired | Cut::WriteStalled | Cut::FrameStalled) | None => self.fault.take(),
+            Some(Cut::Expired | Cut::WriteStalled | Cut::FrameStalled | Cut::Flooded) | None => self.fault.take(),
         }
     }
 

@@ -153,6 +153,22 @@ pub(super) const RELOAD_LAST_SUCCESS: Definition = gauge(
 );
 pub(super) const OPEN_CONNECTIONS: Definition =
     gauge("cogward_open_connections", &[], "Connections of clients that are open now, over all listeners.");
+pub(super) const CONNECTIONS_REFUSED: Definition = counter(
+    "cogward_connections_refused_total",
+    &[Label("reason", "`connections`: all places are taken; `address`: all places of its address are taken")],
+    "Connections that were turned away before anything was done for them.",
+);
+pub(super) const CONNECTIONS_CUT: Definition = counter(
+    "cogward_connections_cut_total",
+    &[Label(
+        "cause",
+        "`expired`, `body_stalled`, `body_malformed`, `write_stalled`, `frame_stalled`, `flooded`; `stream_refused` and `http2_error`: HTTP/2 \
+         that was refused before there was a request, so without an audit line",
+    )],
+    "Exchanges, HTTP/2 streams and connections that were ended for what the client did or did not do.",
+);
+pub(super) const PANICS: Definition =
+    counter("cogward_panics_total", &[], "Panics of any task. Each is isolated; anything but 0 is a bug.");
 pub(super) const UNSETTLED: Definition = counter(
     "cogward_unsettled_requests_total",
     &[],
@@ -185,6 +201,9 @@ pub const REFERENCE: &[Definition] = &[
     GENERATION,
     RELOAD_LAST_SUCCESS,
     OPEN_CONNECTIONS,
+    CONNECTIONS_REFUSED,
+    CONNECTIONS_CUT,
+    PANICS,
     UNSETTLED,
     AUDIT_DROPPED,
     BUILD_INFO,

@@ -160,6 +160,77 @@ impl AuditLoss {
     }
 }
 
+/// Why a connection was refused before anything was done for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefusedConnection {
+    /// There are as many as the limits allow.
+    Connections,
+    /// Its address has as many as the limits allow.
+    Address,
+}
+
+impl RefusedConnection {
+    /// Every one.
+    pub const ALL: [Self; 2] = [Self::Connections, Self::Address];
+
+    /// The label's text.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Connections => "connections",
+            Self::Address => "address",
+        }
+    }
+}
+
+/// Why the edge ended an exchange, a stream or a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CutCause {
+    /// The exchange lived as long as it may.
+    Expired,
+    /// The request body did not come, or too slowly.
+    BodyStalled,
+    /// The framing of the request body is broken.
+    BodyMalformed,
+    /// The answer was not taken, or too slowly.
+    WriteStalled,
+    /// An HTTP/2 preface, frame or header block was not finished.
+    FrameStalled,
+    /// Too many HTTP/2 frames that ask for nothing.
+    Flooded,
+    /// An HTTP/2 stream whose frames are no request.
+    StreamRefused,
+    /// An HTTP/2 connection whose frames break the protocol.
+    Http2Error,
+}
+
+impl CutCause {
+    /// Every one.
+    pub const ALL: [Self; 8] = [
+        Self::Expired,
+        Self::BodyStalled,
+        Self::BodyMalformed,
+        Self::WriteStalled,
+        Self::FrameStalled,
+        Self::Flooded,
+        Self::StreamRefused,
+        Self::Http2Error,
+    ];
+
+    /// The label's text.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Expired => "expired",
+            Self::BodyStalled => "body_stalled",
+            Self::BodyMalformed => "body_malformed",
+            Self::WriteStalled => "write_stalled",
+            Self::FrameStalled => "frame_stalled",
+            Self::Flooded => "flooded",
+            Self::StreamRefused => "stream_refused",
+            Self::Http2Error => "http2_error",
+        }
+    }
+}
+
 /// The `result` label of a verification.
 pub(super) fn verification(result: Result<(), TokenError>) -> &'static str {
     result.map_or_else(TokenError::code, |()| "ok")
