@@ -25,7 +25,7 @@ use crate::{
     policy::{PolicySet, World},
     proxy::{Gateway, Serving, Turned, keep_resolved, proxy},
     reload::{Compiled, News, Parts, Reload, SharedStatus, Steps, Surroundings, fetch::Fetcher},
-    telemetry::{AuditSink, Metrics, Telemetry, logging, metrics::Names},
+    telemetry::{AuditSink, Metrics, Telemetry, logging, metrics::Names, panics},
     yaml::SourceFile,
 };
 
@@ -151,6 +151,7 @@ impl Server {
 
     async fn serve(self, threads: usize, started: impl FnOnce(&Started)) -> Result<(), ServerError> {
         let metrics = Arc::new(Metrics::new().map_err(|error| could_not_run(&error))?);
+        panics::count(Arc::clone(&metrics));
         let audit = AuditSink::open(&self.compiled.settings.audit, Arc::clone(&metrics));
         let audit = audit.map_err(|error| could_not_run(&error))?;
         let telemetry = Arc::new(Telemetry { metrics: Arc::clone(&metrics), audit });

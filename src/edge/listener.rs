@@ -46,6 +46,10 @@ use crate::config::{Limits, Listener};
 /// Connections that wait for `accept`.
 const BACKLOG: u32 = 4096;
 
+/// Bytes that the kernel takes for a connection before the first of them can be sent.
+#[cfg(target_os = "linux")]
+const UNSENT: u32 = 128 * 1024;
+
 /// How long a listener may take to answer itself.
 const PROBE: Duration = Duration::from_secs(1);
 
@@ -226,7 +230,22 @@ fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
-    socket.listen(BACKLOG)
+    let listener = socket.listen(BACKLOG)?;
+    hold_little(&listener)?;
+    Ok(listener)
+}
+
+/// A connection of this listener takes no more than a little that is not on its way yet. So one that is read slowly holds no
+/// megabytes, and what it takes is seen soon. Connections inherit it.
+#[cfg(target_os = "linux")]
+fn hold_little(listener: &TcpListener) -> io::Result<()> {
+    // SECURITY: `a_client_that_never_reads_holds_little_memory`.
+    socket2::SockRef::from(listener).set_tcp_notsent_lowat(UNSENT)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn hold_little(_: &TcpListener) -> io::Result<()> {
+    Ok(())
 }
 
 /// A listener with what its connections share.
