@@ -424,3 +424,22 @@ fn identified(tcp: TcpStream, peer: SocketAddr) -> L4Stream {
     stream.set_socket_digest(digest);
     stream
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_client_that_never_reads_holds_little_memory() {
+        let listener = listen_on("127.0.0.1:0".parse().unwrap()).unwrap();
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        stream.writable().await.unwrap();
+        let (block, mut taken) = (vec![0; 64 * 1024], 0);
+        while let Ok(written) = stream.try_write(&block) {
+            taken += written;
+        }
+        // What the client's own side takes, and what may wait here.
+        assert!(taken < 1024 * 1024, "{taken}");
+    }
+}

@@ -5,6 +5,7 @@
 mod attacks;
 mod exchange;
 mod http2;
+mod limits;
 mod stop;
 mod tls;
 mod upstream;
@@ -85,6 +86,7 @@ impl ProxyHttp for Relay {
     async fn request_filter(&self, session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
         let exchange = Exchange::of(session).expect("the edge's own session");
         let header = session.req_header();
+        assert!(header.uri.path() != "/panic", "on purpose");
         if let Some(ms) = header.headers.get("x-expire").and_then(|ms| ms.to_str().ok()) {
             exchange.expire_in(Duration::from_millis(ms.parse().unwrap()));
         }
@@ -162,7 +164,7 @@ impl ProxyHttp for Relay {
 }
 
 #[derive(Default)]
-struct Told(Mutex<Vec<EdgeRefusal>>);
+struct Told(Mutex<Vec<EdgeRefusal>>, Mutex<Vec<EdgeEvent>>);
 
 impl Refusals for Told {
     fn answer(&self, refusal: EdgeRefusal, _: SocketAddr) -> Bytes {
@@ -170,6 +172,10 @@ impl Refusals for Told {
         let status = http::StatusCode::from_u16(refusal.status()).unwrap();
         let body = format!("{{\"code\":\"{}\"}}", refusal.code());
         closing_answer(status, &[("Content-Type", "application/problem+json")], body.as_bytes())
+    }
+
+    fn note(&self, event: EdgeEvent) {
+        self.1.lock().unwrap().push(event);
     }
 }
 
@@ -221,6 +227,10 @@ impl House {
 
     fn refusals(&self) -> Vec<EdgeRefusal> {
         self.told.0.lock().unwrap().clone()
+    }
+
+    fn events(&self) -> Vec<EdgeEvent> {
+        self.told.1.lock().unwrap().clone()
     }
 }
 
