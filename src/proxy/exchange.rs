@@ -27,6 +27,9 @@ use crate::{
 /// At most so many servers are asked for one request.
 const MOST_ATTEMPTS: usize = 3;
 
+/// Interim answers (1xx) of an upstream to one request.
+const MOST_INTERIM: usize = 32;
+
 /// The kinds of an upstream's failure by pingora's name for them; any other is [`UpstreamError::Other`].
 const UPSTREAM_ERRORS: &[(ErrorType, UpstreamError)] = &[
     (ErrorType::ConnectTimedout, UpstreamError::ConnectTimeout),
@@ -115,14 +118,21 @@ struct Attempts {
     answered_after: Option<Duration>,
     /// The last request that was sent asks for another protocol.
     asks_to_switch: bool,
+    /// Interim answers so far.
+    interim: usize,
 }
 
 impl Attempts {
-    fn may_answer(&self, status: StatusCode) -> Result<()> {
+    fn may_answer(&mut self, status: StatusCode) -> Result<()> {
         // SECURITY: `an_upstream_that_switches_protocols_unasked_is_refused`.
         if status == StatusCode::SWITCHING_PROTOCOLS && !self.asks_to_switch {
             let error = Error::explain(ErrorType::InvalidHTTPHeader, "the upstream switches protocols unasked");
             return Err(error.into_up());
+        }
+        self.interim += usize::from(status.is_informational());
+        // SECURITY: each of them starts the clock anew: `endless_interim_answers_are_ended`.
+        if self.interim > MOST_INTERIM {
+            return Err(Error::explain(ErrorType::InvalidHTTPHeader, "too many interim answers").into_up());
         }
         Ok(())
     }

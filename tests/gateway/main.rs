@@ -9,9 +9,15 @@ mod bodies;
 #[cfg(test)]
 mod credentials;
 #[cfg(test)]
+mod footguns;
+#[cfg(test)]
 mod framing;
 #[cfg(test)]
+mod http2_abuse;
+#[cfg(test)]
 mod identity;
+#[cfg(test)]
+mod limits;
 #[cfg(test)]
 mod reloads;
 #[cfg(test)]
