@@ -48,17 +48,24 @@ async def upstream(port):
 
 
 async def steady(port, rate, seconds):
-    """So many requests a second, whatever the answers take; nothing is asked twice."""
+    """So many requests a second, whatever the answers take, over at most a hundred connections; nothing is asked twice."""
     token = os.environ["COGWARD_TOKEN"]
     request = f"GET /users/u-1 HTTP/1.1\r\nHost: app\r\nAuthorization: Bearer {token}\r\n\r\n".encode()
-    pool, took, errors = [], [], []
+    pool, took, errors, places = [], [], [], asyncio.Semaphore(100)
 
     async def ask():
         began = time.perf_counter()
+        async with places:
+            await exchange(began)
+
+    async def exchange(began):
         try:
-            reader, writer = pool.pop() if pool else await asyncio.open_connection("127.0.0.1", port)
+            # One that was idle for long may be closed at this very moment.
+            while pool and time.perf_counter() - pool[-1][2] > 2:
+                pool.pop()[1].close()
+            reader, writer, _ = pool.pop() if pool else (*await asyncio.open_connection("127.0.0.1", port), 0)
             writer.write(request)
-            head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 20)
+            head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 60)
             length = next(int(line.split(b":")[1]) for line in head.lower().splitlines() if line.startswith(b"content-length:"))
             await reader.readexactly(length)
             took.append(time.perf_counter() - began)
@@ -67,7 +74,7 @@ async def steady(port, rate, seconds):
             if b"connection: close" in head.lower():
                 writer.close()
             else:
-                pool.append((reader, writer))
+                pool.append((reader, writer, time.perf_counter()))
         except Exception as error:  # Whatever it is, it counts.
             errors.append(repr(error))
 
