@@ -304,7 +304,7 @@ impl Guard {
         if let Protocol::Http2(frames) = &mut self.protocol {
             frames.sent_data(sent.data);
         }
-        (0..sent.resets).for_each(|_| self.conn.tell(EdgeEvent::StreamRefused));
+        (0..sent.refusals).for_each(|_| self.conn.tell(EdgeEvent::StreamRefused));
         (0..sent.goodbyes).for_each(|_| self.conn.tell(EdgeEvent::ConnectionRefused));
     }
 

@@ -249,6 +249,12 @@ fn many_tiny_fields_are_refused() {
         });
         assert!(frames.iter().any(|frame| frame.stream == 1), "{count}: {frames:?}");
     }
+    assert_eq!(
+        gateway.metric("cogward_decisions_total", &["reason=\"headers_too_large\""]),
+        1.0,
+        "told by the gateway"
+    );
+    assert_eq!(cut(&gateway, "stream_refused"), 1.0, "told by h2");
     let seen = upstream.take();
     assert!(seen.iter().all(|seen| !seen.has("a")), "{seen:?}");
 }

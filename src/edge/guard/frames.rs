@@ -15,7 +15,11 @@ const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
 const GOAWAY: u8 = 7;
 const CONTINUATION: u8 = 9;
+const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
+
+/// An answer of the gateway has a request id, and is longer; h2's own 431 for a list of fields that is too large is a status alone.
+const STATUS_ALONE: usize = 8;
 
 /// HTTP/2, client to server.
 #[derive(Debug)]
@@ -118,8 +122,8 @@ pub(super) struct Http2Answers {
 pub(super) struct Sent {
     /// DATA frames that are not empty.
     pub(super) data: u32,
-    /// Streams that were reset for what the client did.
-    pub(super) resets: u32,
+    /// Streams that were refused for what the client did.
+    pub(super) refusals: u32,
     /// The connection was ended for what the client did.
     pub(super) goodbyes: u32,
 }
@@ -131,10 +135,12 @@ impl Http2Answers {
             if self.left == 0 {
                 let (taken, head) = self.head.take(bytes);
                 bytes = bytes.get(taken..).unwrap_or_default();
-                let Some([a, b, c, kind, ..]) = head else { continue };
+                let Some([a, b, c, kind, flags, ..]) = head else { continue };
                 self.left = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);
                 self.kind = kind;
                 self.payload = (0, 0);
+                let is_refusal = kind == HEADERS && flags & END_STREAM != 0 && self.left <= STATUS_ALONE;
+                self.seen.refusals += u32::from(is_refusal);
                 self.seen.data += u32::from(kind == 0 && self.left > 0);
                 continue;
             }
@@ -157,7 +163,7 @@ impl Http2Answers {
                 if count + 1 == at
                     && is_for_the_client(u32::try_from(first & 0xff_ffff).unwrap_or(0) << 8 | u32::from(*byte))
                 {
-                    self.seen.resets += u32::from(self.kind == RST_STREAM);
+                    self.seen.refusals += u32::from(self.kind == RST_STREAM);
                     self.seen.goodbyes += u32::from(self.kind == GOAWAY);
                 }
             }
@@ -321,6 +327,9 @@ mod tests {
             frame(RST_STREAM, 0, &[0, 0, 0, 7]),
             frame(0, 0, b"\0\0\0\x0b"),
             frame(0, 1, b""),
+            frame(HEADERS, END_HEADERS | END_STREAM, b"H\x83i\x90\xff"),
+            frame(HEADERS, END_HEADERS, b"\x88"),
+            frame(HEADERS, END_HEADERS | END_STREAM, &[b'x'; 30]),
             goodbye(0),
             goodbye(11),
         ]
@@ -328,7 +337,7 @@ mod tests {
         for piece in [1, 3, 9, wire.len()] {
             let mut answers = Http2Answers::default();
             wire.chunks(piece).for_each(|part| answers.follow(part));
-            assert_eq!(answers.take(), Sent { data: 1, resets: 2, goodbyes: 1 }, "in pieces of {piece}");
+            assert_eq!(answers.take(), Sent { data: 1, refusals: 3, goodbyes: 1 }, "in pieces of {piece}");
             assert!(answers.is_between() && answers.take() == Sent::default());
         }
     }

@@ -116,6 +116,10 @@ async fn no_exchange_lives_longer_than_the_limit() {
         assert!(text.contains("data: 1") && !text.ends_with("0\r\n\r\n"), "{text}");
         assert_eq!(house.ended.recv().await, Some(Some(Cut::Expired)));
     }
+    let mut flowing = house.say("GET /big HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    let read = tokio::time::timeout(PATIENCE, tokio::io::copy(&mut flowing, &mut tokio::io::sink())).await;
+    assert!(read.unwrap().is_ok_and(|read| read < 1 << 30));
+    assert_eq!(house.ended.recv().await, Some(Some(Cut::Expired)));
     let mut sender = client(house.connect().await).await;
     for expire in ["60000", "50"] {
         let events = http::Request::get("http://a.example/events").header("x-expire", expire).body(()).unwrap();
@@ -127,7 +131,7 @@ async fn no_exchange_lives_longer_than_the_limit() {
         assert!(ended.is_err_and(|error| error.is_reset()));
         assert_eq!(house.ended.recv().await, Some(Some(Cut::Expired)));
     }
-    assert_eq!(house.events(), [EdgeEvent::Cut(Cut::Expired); 4]);
+    assert_eq!(house.events(), [EdgeEvent::Cut(Cut::Expired); 5]);
     let mut kept = house.say(GET).await;
     for _ in 0..8 {
         assert!(answer(&mut kept).await.starts_with("HTTP/1.1 200 "), "each exchange has the whole time");
