@@ -25,7 +25,7 @@ use crate::{
     policy::{PolicySet, World},
     proxy::{Gateway, Serving, Turned, keep_resolved, proxy},
     reload::{Compiled, News, Parts, Reload, SharedStatus, Steps, Surroundings, fetch::Fetcher},
-    telemetry::{AuditSink, Metrics, Telemetry, logging, metrics::Names},
+    telemetry::{AuditSink, Metrics, Telemetry, logging, metrics::Names, panics},
     yaml::SourceFile,
 };
 
@@ -154,6 +154,7 @@ impl Server {
 
     async fn serve(self, threads: usize, started: impl FnOnce(&Started)) -> Result<(), ServerError> {
         let metrics = Arc::new(Metrics::new().map_err(|error| could_not_run(&error))?);
+        panics::count(Arc::clone(&metrics));
         let audit = AuditSink::open(&self.compiled.settings.audit, Arc::clone(&metrics));
         let audit = audit.map_err(|error| could_not_run(&error))?;
         let telemetry = Arc::new(Telemetry { metrics: Arc::clone(&metrics), audit });
@@ -184,6 +185,8 @@ impl Server {
         let pages = Arc::new(Admin::new(metrics, health));
         tokio::spawn(admin.run(Arc::clone(&pages), pages, no_stops));
 
+        let proxies = Arc::clone(&live);
+        let edge = edge.behind(Arc::new(move |peer| proxies.load().generation.settings().trusted_proxies.trusts(peer)));
         let turned = Turned { telemetry: Arc::clone(&telemetry), live };
         started(&addresses);
         let outcome = edge.run(gateway, Arc::new(turned), stops).await;
