@@ -99,6 +99,7 @@ fn ask(
         client: IpAddr::V4(Ipv4Addr::LOCALHOST),
         secure: true,
         websocket: false,
+        client_certificate: None,
     };
     let mut seen = Seen::default();
     (generation.admit(&view, body, NOW, &mut seen), seen)
