@@ -22,4 +22,4 @@ pub use conn::{Conn, Cut, Exchange, TlsFacts, Tunnel};
 pub use drain::{DrainOutcome, Draining, Stop, signals};
 pub use listener::{CurrentLimits, Edge, EdgeError};
 pub use refusal::{EdgeRefusal, Refusals, closing_answer};
-pub use tls::{ServerCertificate, TlsError};
+pub use tls::{CODES, Handshake, ListenerTls, PemText, TlsSlot};

@@ -6,6 +6,8 @@ use std::{net::SocketAddr, sync::Arc};
 
 use bytes::{BufMut, Bytes, BytesMut};
 
+use super::tls::Handshake;
+
 /// Why a connection or a request head is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EdgeRefusal {
@@ -53,6 +55,9 @@ pub trait Refusals: Send + Sync {
     /// The whole HTTP/1.1 answer, as it goes over the wire; [`closing_answer`] writes one. Called once for each refusal, so it is the
     /// place to count and audit it. A TLS client over the cap is refused without reading it: the handshake would cost too much.
     fn answer(&self, refusal: EdgeRefusal, peer: SocketAddr) -> Bytes;
+
+    /// A TLS handshake is over: the place to count it.
+    fn handshake(&self, _: Handshake) {}
 }
 
 /// What the edge serves.

@@ -3,6 +3,7 @@
 //! The limits are short; what is asserted is how a connection ends, not when.
 
 mod attacks;
+pub(in crate::edge) mod certificates;
 mod exchange;
 mod http2;
 mod stop;
@@ -100,6 +101,18 @@ impl ProxyHttp for Relay {
             session.write_response_body(Some(text.into()), true).await?;
             return Ok(true);
         }
+        if header.uri.path() == "/client" {
+            let shown = exchange.conn().tls().and_then(|tls| tls.client_certificate.as_ref());
+            let text = shown.map_or_else(
+                || "nobody".to_owned(),
+                |shown| format!("{:?} {:?} {:?}", shown.subject, shown.common_name, shown.dns_names),
+            );
+            let mut answer = ResponseHeader::build(200, Some(1))?;
+            answer.insert_header("content-length", text.len())?;
+            session.write_response_header(Box::new(answer), false).await?;
+            session.write_response_body(Some(text.into()), true).await?;
+            return Ok(true);
+        }
         if !session.is_body_done() {
             exchange.body_awaited();
         }
@@ -160,7 +173,7 @@ impl ProxyHttp for Relay {
 }
 
 #[derive(Default)]
-struct Told(Mutex<Vec<EdgeRefusal>>);
+struct Told(Mutex<Vec<EdgeRefusal>>, Mutex<Vec<Handshake>>);
 
 impl Refusals for Told {
     fn answer(&self, refusal: EdgeRefusal, _: SocketAddr) -> Bytes {
@@ -168,6 +181,10 @@ impl Refusals for Told {
         let status = http::StatusCode::from_u16(refusal.status()).unwrap();
         let body = format!("{{\"code\":\"{}\"}}", refusal.code());
         closing_answer(status, &[("Content-Type", "application/problem+json")], body.as_bytes())
+    }
+
+    fn handshake(&self, how: Handshake) {
+        self.1.lock().unwrap().push(how);
     }
 }
 
@@ -180,6 +197,7 @@ struct House {
     ended: mpsc::UnboundedReceiver<Option<Cut>>,
     upstream: Upstream,
     open: Box<dyn Fn() -> usize + Send + Sync>,
+    slot: Option<Arc<TlsSlot>>,
 }
 
 impl House {
@@ -197,8 +215,9 @@ impl House {
         let (stop, stops) = mpsc::channel(4);
         let address = edge.addresses()[0];
         let open = Box::new(edge.open_connections());
+        let slot = edge.tls()[0].clone();
         let running = tokio::spawn(edge.run(app, told.clone(), stops));
-        House { address, stop, running, told, ended: ends, upstream, open }
+        House { address, stop, running, told, ended: ends, upstream, open, slot }
     }
 
     async fn connect(&self) -> TcpStream {

@@ -8,9 +8,9 @@ mod definition;
 mod labels;
 
 pub use definition::{Definition, Kind, Label, REFERENCE, render_reference};
-pub use labels::{AuditLoss, MethodLabel, StatusClass, UpstreamError};
+pub use labels::{AuditLoss, HandshakeResult, MethodLabel, StatusClass, UpstreamError};
 
-use std::{collections::HashSet, fmt, sync::OnceLock, time::Duration};
+use std::{collections::HashSet, fmt, net::SocketAddr, sync::OnceLock, time::Duration};
 
 use arc_swap::ArcSwap;
 use prometheus::{
@@ -70,6 +70,8 @@ pub struct Metrics {
     reload_last_success: IntGauge,
     open_connections: IntGauge,
     connections: OnceLock<Probe>,
+    certificate_expiry: IntGaugeVec,
+    tls_handshakes: IntCounterVec,
     unsettled: IntCounter,
     audit_dropped: IntCounterVec,
 }
@@ -97,6 +99,10 @@ impl Metrics {
         for loss in AuditLoss::ALL {
             audit_dropped.with_label_values(&[loss.as_str()]);
         }
+        let tls_handshakes = definition::TLS_HANDSHAKES.counters(&registry)?;
+        for result in HandshakeResult::ALL {
+            tls_handshakes.with_label_values(&[result.as_str()]);
+        }
         Ok(Self {
             names: ArcSwap::default(),
             requests: definition::REQUESTS.counters(&registry)?,
@@ -116,6 +122,8 @@ impl Metrics {
             reload_last_success: definition::RELOAD_LAST_SUCCESS.gauge(&registry)?,
             open_connections: definition::OPEN_CONNECTIONS.gauge(&registry)?,
             connections: OnceLock::new(),
+            certificate_expiry: definition::CERTIFICATE_EXPIRY.gauges(&registry)?,
+            tls_handshakes,
             unsettled: definition::UNSETTLED.counter(&registry)?,
             audit_dropped,
             registry,
@@ -230,6 +238,16 @@ impl Metrics {
     pub fn watch_connections(&self, open: impl Fn() -> usize + Send + Sync + 'static) {
         // A second edge would be a defect of the server; its connections are not counted.
         let _ = self.connections.set(Probe(Box::new(open)));
+    }
+
+    /// When the first certificate of a listener expires. Listeners are those of the start: no series is ever left behind.
+    pub fn set_certificate_expiry(&self, listener: SocketAddr, at: UnixTime) {
+        self.certificate_expiry.with_label_values(&[&listener.to_string()]).set(signed(at.seconds()));
+    }
+
+    /// A TLS handshake of a client is over.
+    pub fn record_handshake(&self, result: HandshakeResult) {
+        self.tls_handshakes.with_label_values(&[result.as_str()]).inc();
     }
 
     /// A request ended without an outcome.

@@ -153,6 +153,16 @@ pub(super) const RELOAD_LAST_SUCCESS: Definition = gauge(
 );
 pub(super) const OPEN_CONNECTIONS: Definition =
     gauge("cogward_open_connections", &[], "Connections of clients that are open now, over all listeners.");
+pub(super) const CERTIFICATE_EXPIRY: Definition = gauge(
+    "cogward_certificate_expiry_timestamp_seconds",
+    &[Label("listener", "a TLS listener's address and port, as bound")],
+    "When the first of the certificates that a listener serves expires, in seconds since the epoch.",
+);
+pub(super) const TLS_HANDSHAKES: Definition = counter(
+    "cogward_tls_handshakes_total",
+    &[Label("result", "`ok`; `failed`, where a client left, or the two do not agree on TLS or a certificate; `timeout`")],
+    "TLS handshakes of clients that are over.",
+);
 pub(super) const UNSETTLED: Definition = counter(
     "cogward_unsettled_requests_total",
     &[],
@@ -185,6 +195,8 @@ pub const REFERENCE: &[Definition] = &[
     GENERATION,
     RELOAD_LAST_SUCCESS,
     OPEN_CONNECTIONS,
+    CERTIFICATE_EXPIRY,
+    TLS_HANDSHAKES,
     UNSETTLED,
     AUDIT_DROPPED,
     BUILD_INFO,
