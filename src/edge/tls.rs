@@ -150,14 +150,14 @@ impl Desk<'_> {
 
     /// Warns of a certificate that clients will not accept now.
     fn judge_times(&mut self, file: &Path, (not_before, not_after): (UnixTime, UnixTime)) {
-        let since = |from: UnixTime, to: UnixTime| to.seconds_since(from) / 3600;
+        let days = |from: UnixTime, to: UnixTime| to.seconds_since(from).div_ceil(24 * 3600);
         if self.now > not_after {
-            let hours = since(not_after, self.now);
-            self.warn("T006", file, format!("the certificate has expired {hours} hours ago"), "renew it");
+            let days = days(not_after, self.now);
+            self.warn("T006", file, format!("a certificate has expired, {days} days ago or less"), "renew it");
         }
         if self.now < not_before {
-            let hours = since(self.now, not_before);
-            let message = format!("the certificate will be valid in {hours} hours");
+            let days = days(self.now, not_before);
+            let message = format!("a certificate is not valid yet; it will be in {days} days or less");
             self.warn("T007", file, message, "check the clock of this machine, or wait");
         }
     }

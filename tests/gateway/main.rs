@@ -23,4 +23,6 @@ mod support;
 #[cfg(test)]
 mod targets;
 #[cfg(test)]
+mod tls;
+#[cfg(test)]
 mod upstreams;

@@ -3,6 +3,7 @@
 use std::{path::Path, sync::Arc};
 
 use rustls::{
+    Error,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
     sign::CertifiedKey,
 };
@@ -42,12 +43,12 @@ impl Pair {
             }
             Err(error) => {
                 let certificate = files.certificate.display();
-                desk.error(
-                    "T004",
-                    &files.private_key,
-                    format!("the private key does not serve the certificate `{certificate}`: {error}"),
-                    "a pair is renewed as a whole; keys are RSA from 2048 bits, ECDSA on P-256 or P-384, or Ed25519",
-                );
+                let message = match error {
+                    Error::InconsistentKeys(_) => format!("the private key is not that of `{certificate}`"),
+                    error => format!("the private key does not serve `{certificate}`: {error}"),
+                };
+                let help = "a pair is renewed as a whole; keys are RSA from 2048 bits, ECDSA on P-256 or P-384, or Ed25519";
+                desk.error("T004", &files.private_key, message, help);
                 None
             }
         }
