@@ -78,7 +78,12 @@ pub const KEYS: &[Key] = &[
         other("IP address and port", "required"),
         "Where to listen; `[::]:8080` for IPv6. Port 0 takes a free port",
     ),
-    fixed("listeners[].tls", OPTIONAL, "Left out, the listener speaks plain HTTP/1.1 and HTTP/2 by prior knowledge"),
+    fixed(
+        "listeners[].tls",
+        OPTIONAL,
+        "Left out, the listener speaks plain HTTP/1.1 and HTTP/2 by prior knowledge. Only to begin or to end with TLS needs a restart: \
+         what stands in here, and in the files, is taken over",
+    ),
     key(
         "listeners[].tls.certificate",
         other("path", "required"),
@@ -96,7 +101,11 @@ pub const KEYS: &[Key] = &[
         "As above. It serves the DNS names of its `subjectAltName`; a common name does not count",
     ),
     key("listeners[].tls.certificates[].private_key", other("path", "required"), "As above"),
-    key("listeners[].tls.client_certificates", OPTIONAL, "Clients are asked for a certificate; policies read it as `request.client_certificate`"),
+    key(
+        "listeners[].tls.client_certificates",
+        OPTIONAL,
+        "Clients are asked for a certificate; policies read it as `request.client_certificate`",
+    ),
     key(
         "listeners[].tls.client_certificates.ca",
         other("path", "required"),

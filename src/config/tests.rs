@@ -351,7 +351,9 @@ fn a_report_that_is_full_is_a_refusal() {
 
 #[test]
 fn files_of_a_listener_are_taken_over_while_it_serves_and_other_listeners_are_not() {
-    let tls = |address: &str, name: &str| format!("{{ address: '{address}', tls: {{ certificate: {name}, private_key: k }} }}");
+    let tls = |address: &str, name: &str| {
+        format!("{{ address: '{address}', tls: {{ certificate: {name}, private_key: k }} }}")
+    };
     let settings = |items: &[String]| compiled(&with(&format!("listeners: [{}]", items.join(", "))));
     let (a, b, plain) = (tls("1.1.1.1:1", "a"), tls("1.1.1.1:2", "b"), "{ address: '1.1.1.1:3' }".to_owned());
     let old = settings(&[a.clone(), b.clone(), plain.clone()]);

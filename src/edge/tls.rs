@@ -75,11 +75,7 @@ impl fmt::Debug for ListenerTls {
 
 impl ListenerTls {
     /// Compiles the files of one listener. The report has warnings beside a result, errors (or files that `read` does not give) without.
-    pub fn compile<'t>(
-        settings: &TlsSettings,
-        read: &'t PemText<'t>,
-        now: UnixTime,
-    ) -> (Option<Arc<Self>>, Report) {
+    pub fn compile<'t>(settings: &TlsSettings, read: &'t PemText<'t>, now: UnixTime) -> (Option<Arc<Self>>, Report) {
         let mut desk = Desk { read, now, report: Report::default() };
         let pairs: Vec<_> = settings.pairs().map(|files| Pair::compile(&mut desk, files)).collect();
         let clients = settings.clients.as_ref().map(|clients| clients::verifier(&mut desk, clients));
@@ -169,8 +165,8 @@ fn provider() -> Arc<CryptoProvider> {
 }
 
 fn configure(by_name: ByName, clients: Option<Arc<dyn ClientCertVerifier>>) -> Result<ServerConfig, rustls::Error> {
-    let builder = ServerConfig::builder_with_provider(provider())
-        .with_protocol_versions(&[&version::TLS13, &version::TLS12])?;
+    let builder =
+        ServerConfig::builder_with_provider(provider()).with_protocol_versions(&[&version::TLS13, &version::TLS12])?;
     let builder = match clients {
         Some(clients) => builder.with_client_cert_verifier(clients),
         None => builder.with_no_client_auth(),

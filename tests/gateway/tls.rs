@@ -7,7 +7,9 @@ use std::{
     time::Duration,
 };
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, DistinguishedName, IsCa, Issuer, KeyPair, SanType, date_time_ymd};
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair, SanType, date_time_ymd,
+};
 use rustls::{
     ClientConfig, ClientConnection, RootCertStore, StreamOwned,
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
@@ -162,7 +164,8 @@ fn a_hang_up_looks_at_certificates_where_no_event_comes() {
     let (_upstream, house) = house(&old, json!({}));
     // A folder far above is replaced: nobody watches there.
     let nested = |name: &str| json!(format!("outer/inner/tls.{name}"));
-    let house = house.set("/listeners/0/tls/certificate", nested("pem")).set("/listeners/0/tls/private_key", nested("key"));
+    let house =
+        house.set("/listeners/0/tls/certificate", nested("pem")).set("/listeners/0/tls/private_key", nested("key"));
     let house = house.set("/policies/poll", json!("1h"));
     let house = [("outer", &old), ("next", &new)].into_iter().fold(house, |house, (outer, pair)| {
         let house = house.file(&format!("{outer}/inner/tls.pem"), &pair.certificate);

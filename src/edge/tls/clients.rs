@@ -54,7 +54,7 @@ pub(super) fn identify(
 ) -> Result<Option<ClientCertificate>, Error> {
     let Some((certificate, intermediates)) = chain.split_first() else {
         return match clients.client_auth_mandatory() {
-            // SECURITY: the handshake holds it; a session of other terms must not get around it.
+            // SECURITY: no session gets around it: `a_session_without_a_certificate_does_not_serve_where_one_is_required`.
             true => Err(Error::NoCertificatesPresented),
             false => Ok(None),
         };

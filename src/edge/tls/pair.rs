@@ -7,12 +7,7 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
     sign::CertifiedKey,
 };
-use x509_parser::{
-    certificate::X509Certificate,
-    extensions::GeneralName,
-    prelude::FromDer,
-    time::ASN1Time,
-};
+use x509_parser::{certificate::X509Certificate, extensions::GeneralName, prelude::FromDer, time::ASN1Time};
 
 use super::{Desk, provider};
 use crate::{config::TlsFiles, time::UnixTime};
@@ -43,11 +38,13 @@ impl Pair {
             }
             Err(error) => {
                 let certificate = files.certificate.display();
-                let message = match error {
-                    Error::InconsistentKeys(_) => format!("the private key is not that of `{certificate}`"),
-                    error => format!("the private key does not serve `{certificate}`: {error}"),
+                let message = if matches!(error, Error::InconsistentKeys(_)) {
+                    format!("the private key is not that of `{certificate}`")
+                } else {
+                    format!("the private key does not serve `{certificate}`: {error}")
                 };
-                let help = "a pair is renewed as a whole; keys are RSA from 2048 bits, ECDSA on P-256 or P-384, or Ed25519";
+                let help =
+                    "a pair is renewed as a whole; keys are RSA from 2048 bits, ECDSA on P-256 or P-384, or Ed25519";
                 desk.error("T004", &files.private_key, message, help);
                 None
             }
@@ -56,7 +53,12 @@ impl Pair {
 }
 
 fn malformed<T>(desk: &mut Desk<'_>, file: &Path) -> Option<T> {
-    desk.error("T005", file, "a certificate cannot be parsed", "`openssl x509 -noout -text -in FILE` shows what a good one holds");
+    desk.error(
+        "T005",
+        file,
+        "a certificate cannot be parsed",
+        "`openssl x509 -noout -text -in FILE` shows what a good one holds",
+    );
     None
 }
 

@@ -27,10 +27,8 @@ const SHORT: [(&str, &str); 9] = [
 
 /// The name, its last and most specific part first.
 pub(super) fn render(name: &X509Name<'_>) -> String {
-    let mut parts: Vec<String> = name
-        .iter_rdn()
-        .map(|part| part.iter().map(attribute).collect::<Vec<_>>().join("+"))
-        .collect();
+    let mut parts: Vec<String> =
+        name.iter_rdn().map(|part| part.iter().map(attribute).collect::<Vec<_>>().join("+")).collect();
     parts.reverse();
     parts.join(",")
 }

@@ -3,11 +3,11 @@
 use expect_test::{Expect, expect};
 
 use super::*;
-use names::ByName;
 use crate::{
     config::TlsSettings,
     edge::tests::certificates::{Authority, Files, Issued, clients, expired, of, pair, params, server, settings},
 };
+use names::ByName;
 
 #[track_caller]
 fn check(files: &Files, settings: &TlsSettings, expected: Expect) {
@@ -35,44 +35,82 @@ fn good_files_have_nothing_to_tell() {
 fn bad_tls_files_are_errors_that_name_the_file() {
     let (a, b) = (server(&["a.example"]), server(&["b.example"]));
     let files = || Files::default().with("a", &a);
-    check(&files().file("a.pem", "nothing"), &settings("a"), expect![[r#"
+    check(
+        &files().file("a.pem", "nothing"),
+        &settings("a"),
+        expect![[r#"
         error[T002]: holds no certificate in PEM form
           --> a.pem
-          help: it starts with `-----BEGIN CERTIFICATE-----`"#]]);
-    check(&files().file("a.key", &a.pem), &settings("a"), expect![[r#"
+          help: it starts with `-----BEGIN CERTIFICATE-----`"#]],
+    );
+    check(
+        &files().file("a.key", &a.pem),
+        &settings("a"),
+        expect![[r#"
         error[T003]: holds no unencrypted private key in PEM form
           --> a.key
-          help: it starts with `-----BEGIN PRIVATE KEY-----`; `openssl pkey -in FILE` removes a password"#]]);
-    check(&files().file("a.key", &b.key), &settings("a"), expect![[r#"
+          help: it starts with `-----BEGIN PRIVATE KEY-----`; `openssl pkey -in FILE` removes a password"#]],
+    );
+    check(
+        &files().file("a.key", &b.key),
+        &settings("a"),
+        expect![[r#"
         error[T004]: the private key is not that of `a.pem`
           --> a.key
-          help: a pair is renewed as a whole; keys are RSA from 2048 bits, ECDSA on P-256 or P-384, or Ed25519"#]]);
+          help: a pair is renewed as a whole; keys are RSA from 2048 bits, ECDSA on P-256 or P-384, or Ed25519"#]],
+    );
+}
+
+#[test]
+fn a_garbled_certificate_is_an_error_wherever_it_stands() {
+    let (a, b) = (server(&["a.example"]), server(&["b.example"]));
+    let files = || Files::default().with("a", &a);
     let garbled = a.pem.replacen("MII", "AII", 1);
-    check(&files().file("a.pem", &garbled), &settings("a"), expect![[r#"
+    check(
+        &files().file("a.pem", &garbled),
+        &settings("a"),
+        expect![[r#"
         error[T005]: a certificate cannot be parsed
           --> a.pem
-          help: `openssl x509 -noout -text -in FILE` shows what a good one holds"#]]);
-    check(&files().file("a.pem", &format!("{}{garbled}", a.pem)), &settings("a"), expect![[r#"
+          help: `openssl x509 -noout -text -in FILE` shows what a good one holds"#]],
+    );
+    check(
+        &files().file("a.pem", &format!("{}{garbled}", a.pem)),
+        &settings("a"),
+        expect![[r#"
         error[T005]: a certificate cannot be parsed
           --> a.pem
-          help: `openssl x509 -noout -text -in FILE` shows what a good one holds"#]]);
-    check(&files().file("ca.pem", &a.key), &asking(), expect![[r#"
+          help: `openssl x509 -noout -text -in FILE` shows what a good one holds"#]],
+    );
+    check(
+        &files().file("ca.pem", &a.key),
+        &asking(),
+        expect![[r#"
         error[T002]: holds no certificate in PEM form
           --> ca.pem
-          help: it starts with `-----BEGIN CERTIFICATE-----`"#]]);
-    check(&files().file("ca.pem", &garbled), &asking(), expect![[r#"
+          help: it starts with `-----BEGIN CERTIFICATE-----`"#]],
+    );
+    check(
+        &files().file("ca.pem", &garbled),
+        &asking(),
+        expect![[r#"
         error[T005]: a certificate cannot be parsed
           --> ca.pem
-          help: `openssl x509 -noout -text -in FILE` shows what a good one holds"#]]);
+          help: `openssl x509 -noout -text -in FILE` shows what a good one holds"#]],
+    );
     // Everything at once, of all pairs.
-    check(&files().file("a.key", "").file("b.pem", "").file("b.key", &b.key), &with(&["b"]), expect![[r#"
+    check(
+        &files().file("a.key", "").file("b.pem", "").file("b.key", &b.key),
+        &with(&["b"]),
+        expect![[r#"
         error[T003]: holds no unencrypted private key in PEM form
           --> a.key
           help: it starts with `-----BEGIN PRIVATE KEY-----`; `openssl pkey -in FILE` removes a password
 
         error[T002]: holds no certificate in PEM form
           --> b.pem
-          help: it starts with `-----BEGIN CERTIFICATE-----`"#]]);
+          help: it starts with `-----BEGIN CERTIFICATE-----`"#]],
+    );
     // What could not be read is told by whoever reads.
     check_unread(&files(), &with(&["none"]));
 }
@@ -90,14 +128,18 @@ fn times_that_clients_will_not_accept_are_warnings() {
     let mut early = params(&["b.example"]);
     expired(&mut early);
     let files = Files::default().with("a", &of(late)).with("b", &of(early));
-    check(&files, &with(&["b"]), expect![[r#"
+    check(
+        &files,
+        &with(&["b"]),
+        expect![[r#"
         warning[T007]: a certificate is not valid yet; it will be in 2 days or less
           --> a.pem
           help: check the clock of this machine, or wait
 
         warning[T006]: a certificate has expired, 2192 days ago or less
           --> b.pem
-          help: renew it"#]]);
+          help: renew it"#]],
+    );
     assert_eq!(files.compiled(&with(&["b"])).expires(), UnixTime::from_seconds(1_577_836_800));
 }
 
@@ -107,14 +149,18 @@ fn of_two_certificates_for_one_name_the_first_serves_and_it_is_told() {
         .with("a", &server(&["a.example", "A.example.", "*.a.example"]))
         .with("b", &server(&["b.example", "*.A.example"]))
         .with("c", &server(&[]));
-    check(&files, &with(&["b", "c"]), expect![[r#"
+    check(
+        &files,
+        &with(&["b", "c"]),
+        expect![[r#"
         warning[T008]: `*.a.example` is served with `a.pem` already
           --> b.pem
           help: of two certificates for one name the first one serves; leave one of them out
 
         warning[T009]: the certificate names no host, so that nobody is served with it
           --> c.pem
-          help: a certificate is chosen by the DNS names of its `subjectAltName`; the common name does not count"#]]);
+          help: a certificate is chosen by the DNS names of its `subjectAltName`; the common name does not count"#]],
+    );
 }
 
 /// Certificates by name, and the number of the one that is found.
@@ -132,7 +178,8 @@ fn found(certificates: &[&[&str]], name: Option<&str>) -> usize {
 
 #[test]
 fn a_name_finds_its_certificate_exact_before_wildcard() {
-    let certificates: [&[&str]; 4] = [&["default.example"], &["*.shop.example"], &["a.shop.example"], &["shop.example"]];
+    let certificates: [&[&str]; 4] =
+        [&["default.example"], &["*.shop.example"], &["a.shop.example"], &["shop.example"]];
     for (name, place) in [
         ("default.example", 0),
         ("shop.example", 3),

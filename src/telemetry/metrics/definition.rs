@@ -160,7 +160,10 @@ pub(super) const CERTIFICATE_EXPIRY: Definition = gauge(
 );
 pub(super) const TLS_HANDSHAKES: Definition = counter(
     "cogward_tls_handshakes_total",
-    &[Label("result", "`ok`; `failed`, where a client left, or the two do not agree on TLS or a certificate; `timeout`")],
+    &[Label(
+        "result",
+        "`ok`; `failed`, where a client left, or the two do not agree on TLS or a certificate; `timeout`",
+    )],
     "TLS handshakes of clients that are over.",
 );
 pub(super) const UNSETTLED: Definition = counter(
