@@ -24,4 +24,4 @@ pub use conn::{Conn, Cut, Exchange, TlsFacts, Tunnel};
 pub use drain::{DrainOutcome, Draining, Stop, signals};
 pub use listener::{CurrentLimits, Edge, EdgeError, IsProxy};
 pub use refusal::{EdgeEvent, EdgeRefusal, Refusals, closing_answer};
-pub use tls::{ServerCertificate, TlsError};
+pub use tls::{CODES, Handshake, ListenerTls, PemText, TlsSlot};

@@ -35,4 +35,6 @@ mod support;
 #[cfg(test)]
 mod targets;
 #[cfg(test)]
+mod tls;
+#[cfg(test)]
 mod upstreams;
