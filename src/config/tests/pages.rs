@@ -156,6 +156,10 @@ fn without(section: &str) -> String {
         section if section.starts_with("identity") => {
             provider("cognito: { user_pool_id: eu-west-1_A, client_ids: [web] }")
         }
+        "upstreams[].tls" => format!("{IDENTITY}upstreams: [{{ id: a, endpoints: ['https://a'] }}]\n"),
+        "upstreams[].health_check" => {
+            format!("{IDENTITY}upstreams: [{{ id: a, endpoints: ['http://a'], health_check: {{ path: /b }} }}]\n")
+        }
         section if section.starts_with("upstreams") => {
             format!("{IDENTITY}upstreams: [{{ id: a, endpoints: ['http://a'] }}]\n")
         }
@@ -187,6 +191,12 @@ fn setting(section: &str, name: &str, value: &str) -> String {
         "upstreams[].timeouts" => {
             format!("{IDENTITY}upstreams: [{{ id: a, endpoints: ['http://a'], timeouts: {{ {name}: {value} }} }}]\n")
         }
+        "upstreams[].health_check" => format!(
+            "{IDENTITY}upstreams: [{{ id: a, endpoints: ['http://a'], health_check: {{ path: /b, {name}: {value} }} }}]\n"
+        ),
+        "upstreams[].outlier_ejection" => format!(
+            "{IDENTITY}upstreams: [{{ id: a, endpoints: ['http://a'], outlier_ejection: {{ {name}: {value} }} }}]\n"
+        ),
         "policies.cerbos" => with(&format!("policies: {{ cerbos: {{ {name}: {value} }} }}")),
         section => with(&format!("{section}: {{ {name}: {value} }}")),
     }
