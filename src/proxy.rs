@@ -63,7 +63,7 @@ impl Serving {
             }
             Some(_) | None => Arc::new(Upstreams::build(&parts.settings, previous.map(|serving| &*serving.upstreams))),
         };
-        let Parts { number, settings, policies, keys } = parts;
+        let Parts { number, settings, policies, trust: _, keys } = parts;
         Self { generation: Generation::new(number, settings, policies, keys), upstreams }
     }
 }

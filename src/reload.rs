@@ -7,6 +7,7 @@ mod compile;
 pub mod fetch;
 mod keys;
 mod status;
+mod trust;
 mod watch;
 
 use std::{fmt, path::PathBuf, pin::Pin, sync::Arc, time::Duration};
@@ -27,6 +28,7 @@ use watch::Watch;
 pub use compile::{CODES, Compiled, OutlineStep, Parts, PoliciesStep, SettingsStep, Steps, compile};
 pub use keys::{KeyFault, KeyRequests, Refetch};
 pub use status::{KeyStatus, News, Rejected, SharedStatus, Status};
+pub use trust::Trust;
 
 /// Two reads this far apart must agree before files are applied: a writer may be amid its work.
 const SETTLE: Duration = Duration::from_millis(100);
@@ -79,12 +81,13 @@ impl Reload {
         events: mpsc::Receiver<KeyEvent>,
     ) -> Self {
         let look = Arc::new(Notify::new());
-        let Compiled { settings, policies, keys: files, fingerprint } = first;
+        let Compiled { settings, policies, keys: files, trust, fingerprint } = first;
         keys.arrange(&settings, &files);
         let serving = Parts {
             number: 1,
             settings: Arc::new(settings),
             policies: Arc::new(policies),
+            trust: trust.into(),
             keys: Arc::new(keys.ring()),
         };
         (surroundings.publish)(serving.clone());
@@ -185,13 +188,14 @@ impl<P: Send + Sync + 'static> Task<P> {
     }
 
     fn apply(&mut self, compiled: Compiled<P>, warnings: &Report) {
-        let Compiled { mut settings, policies, keys, fingerprint } = compiled;
+        let Compiled { mut settings, policies, keys, trust, fingerprint } = compiled;
         let kept = settings.keep_until_restart(&self.serving.settings);
         self.keys.arrange(&settings, &keys);
         self.watch.set(compile::places(&self.surroundings.path, &settings));
         (self.seen, self.serves) = (fingerprint, fingerprint);
         self.serving.settings = Arc::new(settings);
         self.serving.policies = Arc::new(policies);
+        self.serving.trust = trust.into();
         self.swap();
         let generation = self.serving.number;
         self.status.update(|status| {

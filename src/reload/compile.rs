@@ -10,6 +10,7 @@ use std::{
     sync::Arc,
 };
 
+use super::trust::{self, Trust, TrustFiles};
 use crate::{
     config::{KeySource, Outline, Settings},
     diagnostic::{Diagnostic, Report, Severity},
@@ -19,11 +20,13 @@ use crate::{
 };
 
 /// Each code of this module, and what it says. Listed in `docs/diagnostics.md`.
-pub const CODES: [(&str, &str); 4] = [
+pub const CODES: [(&str, &str); 6] = [
     ("F011", "a key file holds no usable key"),
     ("F012", "warning: a key of a key file is not used"),
     ("F020", "the files do not compile, and no reason was given"),
     ("F021", "compiling the files failed: a defect of the gateway"),
+    ("F030", "a file of certificate authorities cannot be used"),
+    ("F031", "a client certificate or its key cannot be used"),
 ];
 
 /// Compiles the settings file.
@@ -60,6 +63,8 @@ pub struct Compiled<P> {
     pub policies: P,
     /// The keys of each provider that has them in a file, in the order of the settings.
     pub keys: Vec<Option<Arc<KeySet>>>,
+    /// The certificates of each upstream, in the order of the settings.
+    pub trust: Vec<Trust>,
     /// What was read.
     pub fingerprint: Fingerprint,
 }
@@ -73,6 +78,7 @@ pub(super) struct Sources {
     outline: Option<Outline>,
     policies: Vec<SourceFile>,
     keys: Vec<Option<SourceFile>>,
+    trust: Vec<TrustFiles>,
     report: Report,
     name: String,
     pub(super) fingerprint: Fingerprint,
@@ -96,6 +102,7 @@ pub(super) fn gather<P>(path: &Path, steps: &Steps<P>) -> Sources {
                 outline: None,
                 policies: Vec::new(),
                 keys: Vec::new(),
+                trust: Vec::new(),
                 report,
                 name,
                 fingerprint,
@@ -103,7 +110,7 @@ pub(super) fn gather<P>(path: &Path, steps: &Steps<P>) -> Sources {
         }
     };
     let (settings, findings) = guarded(&name, || (steps.settings)(&file));
-    let (mut policies, mut keys, mut unread) = (Vec::new(), Vec::new(), Report::default());
+    let (mut policies, mut keys, mut trust, mut unread) = (Vec::new(), Vec::new(), Vec::new(), Report::default());
     let outline = match &settings {
         Some(settings) => Some(settings.outline()),
         None => (steps.outline)(&file),
@@ -118,18 +125,20 @@ pub(super) fn gather<P>(path: &Path, steps: &Steps<P>) -> Sources {
                 KeySource::File(path) => source::read_file(path).map_err(|finding| unread.push(finding)).ok(),
             });
         }
+        trust.extend(settings.upstreams.iter().map(|upstream| TrustFiles::read(&upstream.tls, &mut unread)));
     }
     let all = std::iter::once(&file).chain(&policies).chain(keys.iter().flatten());
+    let all = all.chain(trust.iter().flat_map(TrustFiles::iter));
     let fingerprint = source::fingerprint(all, &unread);
     // First what could not be read: a full report drops what comes last, and must not drop an error for a warning.
     let mut report = unread;
     report.append(findings);
-    Sources { settings, outline, policies, keys, report, name, fingerprint }
+    Sources { settings, outline, policies, keys, trust, report, name, fingerprint }
 }
 
 /// Compiles what was read.
 pub(super) fn build<P>(sources: Sources, steps: &Steps<P>) -> (Option<Compiled<P>>, Report) {
-    let Sources { settings, outline, policies, keys, mut report, name, fingerprint } = sources;
+    let Sources { settings, outline, policies, keys, trust, mut report, name, fingerprint } = sources;
     // SECURITY: what is wrong must count although a full report drops it: `an_error_behind_a_full_report_is_a_refusal`.
     let mut refused = report.has_errors();
     let Some(mut outline) = outline else { return (None, at_least_one_error(report, &name)) };
@@ -148,9 +157,13 @@ pub(super) fn build<P>(sources: Sources, steps: &Steps<P>) -> (Option<Compiled<P
             set
         }));
     }
-    match policies {
-        Some(policies) if !refused => (Some(Compiled { settings, policies, keys: sets, fingerprint }), report),
-        Some(_) | None => (None, at_least_one_error(report, &name)),
+    let (trust, findings) = guarded(&name, || trust::compile(&trust));
+    report.append(findings);
+    match (policies, trust) {
+        (Some(policies), Some(trust)) if !refused => {
+            (Some(Compiled { settings, policies, keys: sets, trust, fingerprint }), report)
+        }
+        (Some(_) | None, Some(_) | None) => (None, at_least_one_error(report, &name)),
     }
 }
 
@@ -205,14 +218,22 @@ pub struct Parts<P> {
     pub settings: Arc<Settings>,
     /// The policies.
     pub policies: Arc<P>,
+    /// The certificates of each upstream, in the order of the settings.
+    pub trust: Arc<[Trust]>,
     /// The keys that are held.
     pub keys: Arc<KeyRing>,
 }
 
 impl<P> Clone for Parts<P> {
     fn clone(&self) -> Self {
-        let Self { number, settings, policies, keys } = self;
-        Self { number: *number, settings: Arc::clone(settings), policies: Arc::clone(policies), keys: Arc::clone(keys) }
+        let Self { number, settings, policies, trust, keys } = self;
+        Self {
+            number: *number,
+            settings: Arc::clone(settings),
+            policies: Arc::clone(policies),
+            trust: Arc::clone(trust),
+            keys: Arc::clone(keys),
+        }
     }
 }
 
@@ -223,7 +244,7 @@ pub(super) fn places(path: &Path, settings: &Settings) -> super::watch::Places {
         KeySource::File(path) => Some(path.clone()),
     });
     super::watch::Places {
-        files: std::iter::once(path.to_owned()).chain(keys).collect::<Vec<PathBuf>>(),
+        files: std::iter::once(path.to_owned()).chain(keys).chain(trust::places(settings)).collect::<Vec<PathBuf>>(),
         folders: vec![settings.policies.path.clone()],
         poll: settings.policies.poll,
     }
