@@ -3,6 +3,7 @@
 //! Decides nothing. A request leaves `request_filter` with an [`Admitted`](exchange::Admitted) or answered; every later phase asks the
 //! exchange for it, and fails closed with 500 when it is not there.
 
+mod attempts;
 mod body;
 mod exchange;
 mod forward;
@@ -12,9 +13,10 @@ mod reading;
 mod request_id;
 mod respond;
 mod upstream;
+mod wire;
 
 pub use front::{Turned, proxy};
-pub use upstream::{Upstreams, keep_resolved};
+pub use upstream::{Background, Upstreams};
 
 use std::sync::Arc;
 
@@ -24,6 +26,7 @@ use pingora::{
     Error, ErrorSource, ErrorType, Result,
     http::{RequestHeader, ResponseHeader},
     modules::http::HttpModules,
+    protocols::Digest,
     proxy::{FailToProxy, ProxyHttp, Session},
     upstreams::peer::HttpPeer,
 };
@@ -36,7 +39,8 @@ use crate::{
     request::wire::Malformation,
     telemetry::Telemetry,
 };
-use exchange::{Exchange, upstream_error};
+use attempts::Replay;
+use exchange::Exchange;
 use reading::Reading;
 
 /// What serves at the moment: a generation, and the upstreams of its settings.
@@ -57,13 +61,11 @@ impl AsRef<Generation> for Serving {
 impl Serving {
     /// What serves from now on. Upstreams of unchanged settings are kept; of changed ones, the servers that stay.
     pub fn of(parts: Parts<PolicySet>, previous: Option<&Self>) -> Self {
-        let upstreams = match previous {
-            Some(previous) if Arc::ptr_eq(previous.generation.settings(), &parts.settings) => {
-                Arc::clone(&previous.upstreams)
-            }
-            Some(_) | None => Arc::new(Upstreams::build(&parts.settings, previous.map(|serving| &*serving.upstreams))),
+        let Parts { number, settings, policies, trust, keys } = parts;
+        let upstreams = match previous.map(|serving| &serving.upstreams) {
+            Some(upstreams) if upstreams.say(&settings, &trust) => Arc::clone(upstreams),
+            previous => Arc::new(Upstreams::build(&settings, &trust, previous.map(|upstreams| &**upstreams))),
         };
-        let Parts { number, settings, policies, trust: _, keys } = parts;
         Self { generation: Generation::new(number, settings, policies, keys), upstreams }
     }
 }
@@ -142,8 +144,20 @@ impl ProxyHttp for Gateway {
         exchange.count_body(chunk.as_ref().map_or(0, Bytes::len), is_end)
     }
 
-    async fn upstream_peer(&self, _: &mut Session, exchange: &mut Exchange) -> Result<Box<HttpPeer>> {
-        exchange.next_peer()
+    async fn upstream_peer(&self, session: &mut Session, exchange: &mut Exchange) -> Result<Box<HttpPeer>> {
+        exchange.next_peer(body::is_replayable(session)).await
+    }
+
+    async fn connected_to_upstream(
+        &self,
+        _: &mut Session,
+        reused: bool,
+        _: &HttpPeer,
+        _: std::os::fd::RawFd,
+        digest: Option<&Digest>,
+        exchange: &mut Exchange,
+    ) -> Result<()> {
+        exchange.attached(reused, digest)
     }
 
     async fn upstream_request_filter(
@@ -152,9 +166,18 @@ impl ProxyHttp for Gateway {
         request: &mut RequestHeader,
         exchange: &mut Exchange,
     ) -> Result<()> {
-        exchange.connected(request);
+        exchange.connected(request)?;
         let admitted = exchange.admission()?;
         forward::apply(request, admitted, admitted.upstream()?.host())
+    }
+
+    async fn upstream_response_filter(
+        &self,
+        _: &mut Session,
+        response: &mut ResponseHeader,
+        _: &mut Exchange,
+    ) -> Result<()> {
+        respond::check_framing(response)
     }
 
     async fn response_filter(
@@ -190,16 +213,13 @@ impl ProxyHttp for Gateway {
         exchange: &mut Exchange,
         reused: bool,
     ) -> Box<Error> {
-        if *error.esource() == ErrorSource::Upstream {
-            exchange.failed(error.etype());
-        }
-        // A pooled connection may have been closed under our hands: asking again is safe only where the method says so
-        // (RFC 9110 section 9.2.2) and the body is still whole.
-        if session.req_header().method.is_idempotent() && !session.as_ref().retry_buffer_truncated() {
-            error.retry.decide_reuse(reused);
-        } else {
-            error.set_retry(false);
-        }
+        let replay = Replay {
+            is_idempotent: session.req_header().method.is_idempotent(),
+            is_whole: !session.as_ref().retry_buffer_truncated() && session.response_written().is_none(),
+        };
+        let is_upstreams = *error.esource() == ErrorSource::Upstream;
+        let again = is_upstreams && exchange.failed(&error, reused, replay);
+        error.set_retry(again);
         error
     }
 
@@ -235,7 +255,7 @@ impl ProxyHttp for Gateway {
 /// The denial for an error of pingora that no room of ours has named.
 fn denial_of(error: &Error) -> Denial {
     match error.esource() {
-        ErrorSource::Upstream => upstream_error(error.etype()).1,
+        ErrorSource::Upstream => attempts::denial_of(attempts::kind_of(error.etype())),
         ErrorSource::Downstream if matches!(error.etype(), ErrorType::ReadTimedout | ErrorType::WriteTimedout) => {
             Denial::RequestTimeout
         }

@@ -10,11 +10,13 @@ pub mod logging;
 pub mod metrics;
 
 mod json;
+mod servers;
 mod text;
 
 pub use account::{Account, Telemetry};
 pub use audit::{AuditRecord, AuditSink, Outcome};
 pub use metrics::Metrics;
+pub use servers::{ServerState, ServerStatus, UpstreamStatus};
 pub(crate) use text::rfc3339;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

@@ -7,63 +7,27 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::{Method, StatusCode, header};
-use pingora::{Error, ErrorType, Result, http::RequestHeader, proxy::Session, upstreams::peer::HttpPeer};
+use http::{Method, StatusCode, Version, header};
+use pingora::{
+    Error, ErrorType, Result, http::RequestHeader, protocols::Digest, proxy::Session, upstreams::peer::HttpPeer,
+};
 
 use super::{
-    Serving, forward,
+    Serving,
+    attempts::{Attempts, Replay, Verdict, denial_of, kind_of},
+    forward,
     reading::{Peer, Reading},
     request_id::RequestId,
-    upstream::{Server, Upstream},
+    upstream::{Ask, Upstream},
 };
 use crate::{
+    config::Protocol,
     edge::{self, Cut, Tunnel},
     gate::{Denial, Permit, Seen},
     identity::CredentialSource,
     request::{Headers, wire::Malformation},
     telemetry::{Account, Telemetry, metrics::UpstreamError},
 };
-
-/// At most so many servers are asked for one request.
-const MOST_ATTEMPTS: usize = 3;
-
-/// The kinds of an upstream's failure by pingora's name for them; any other is [`UpstreamError::Other`].
-const UPSTREAM_ERRORS: &[(ErrorType, UpstreamError)] = &[
-    (ErrorType::ConnectTimedout, UpstreamError::ConnectTimeout),
-    (ErrorType::TLSHandshakeTimedout, UpstreamError::ConnectTimeout),
-    (ErrorType::ReadTimedout, UpstreamError::ReadTimeout),
-    (ErrorType::WriteTimedout, UpstreamError::WriteTimeout),
-    (ErrorType::TLSHandshakeFailure, UpstreamError::Tls),
-    (ErrorType::InvalidCert, UpstreamError::Tls),
-    (ErrorType::HandshakeError, UpstreamError::Tls),
-    (ErrorType::ConnectError, UpstreamError::Connect),
-    (ErrorType::ConnectRefused, UpstreamError::Connect),
-    (ErrorType::ConnectNoRoute, UpstreamError::Connect),
-    (ErrorType::SocketError, UpstreamError::Connect),
-    (ErrorType::ConnectionClosed, UpstreamError::Closed),
-    (ErrorType::ReadError, UpstreamError::Closed),
-    (ErrorType::WriteError, UpstreamError::Closed),
-    (ErrorType::InvalidHTTPHeader, UpstreamError::InvalidAnswer),
-    (ErrorType::InvalidH2, UpstreamError::InvalidAnswer),
-    (ErrorType::H2Error, UpstreamError::InvalidAnswer),
-];
-
-/// The kind of an upstream's failure, and how the client is told.
-pub(super) fn upstream_error(error: &ErrorType) -> (UpstreamError, Denial) {
-    let known = UPSTREAM_ERRORS.iter().find(|(name, _)| name == error);
-    let kind = known.map_or(UpstreamError::Other, |(_, kind)| *kind);
-    let denial = match kind {
-        UpstreamError::ConnectTimeout | UpstreamError::ReadTimeout | UpstreamError::WriteTimeout => {
-            Denial::UpstreamTimeout
-        }
-        UpstreamError::Connect
-        | UpstreamError::Tls
-        | UpstreamError::Closed
-        | UpstreamError::InvalidAnswer
-        | UpstreamError::Other => Denial::UpstreamUnreachable,
-    };
-    (kind, denial)
-}
 
 /// A request that may go upstream, and all that is needed to send it.
 #[derive(Debug)]
@@ -106,28 +70,6 @@ enum Stage {
     Refused(Denial),
 }
 
-/// The attempts to reach the upstream.
-#[derive(Debug, Default)]
-struct Attempts {
-    made: usize,
-    server: Option<Arc<Server>>,
-    first: Option<Instant>,
-    answered_after: Option<Duration>,
-    /// The last request that was sent asks for another protocol.
-    asks_to_switch: bool,
-}
-
-impl Attempts {
-    fn may_answer(&self, status: StatusCode) -> Result<()> {
-        // SECURITY: `an_upstream_that_switches_protocols_unasked_is_refused`.
-        if status == StatusCode::SWITCHING_PROTOCOLS && !self.asks_to_switch {
-            let error = Error::explain(ErrorType::InvalidHTTPHeader, "the upstream switches protocols unasked");
-            return Err(error.into_up());
-        }
-        Ok(())
-    }
-}
-
 /// How much of the request body has passed.
 #[derive(Debug, Default)]
 struct BodyCount {
@@ -163,6 +105,8 @@ pub struct Exchange {
     decision: Option<Duration>,
     body: BodyCount,
     attempts: Attempts,
+    /// How the last attempt failed, where it is still to be found out whether the upstream has received it.
+    unsettled: Option<UpstreamError>,
     /// What went wrong after the decision.
     fault: Option<Denial>,
     status: Option<u16>,
@@ -184,6 +128,7 @@ impl Exchange {
             decision: None,
             body: BodyCount::default(),
             attempts: Attempts::default(),
+            unsettled: None,
             fault: None,
             status: None,
             is_finished: false,
@@ -252,54 +197,121 @@ impl Exchange {
         self.admission().and_then(Admitted::upstream)
     }
 
-    /// The peer for the next attempt.
-    pub(super) fn next_peer(&mut self) -> Result<Box<HttpPeer>> {
+    /// The peer for the next attempt; `is_replayable` when the whole request could be sent once more.
+    pub(super) async fn next_peer(&mut self, is_replayable: bool) -> Result<Box<HttpPeer>> {
+        self.attempts.end();
+        if let Some(failure) = self.unsettled.take()
+            && !self.attempts.was_undelivered().await
+        {
+            self.note_failure(failure);
+            return Err(Error::explain(ErrorType::ConnectionClosed, "the upstream may have received it").into_up());
+        }
         let admitted = self.admission()?;
-        let found = admitted.upstream()?.peer(&admitted.permit, admitted.reading.asks_for());
-        self.attempts.made += 1;
-        self.attempts.first.get_or_insert_with(Instant::now);
-        let Some((server, peer)) = found else {
-            let error = Error::explain(ErrorType::ConnectError, "no server of the upstream has an address");
-            self.failed(error.etype());
-            return Err(error.into_up());
+        let upstream = admitted.upstream()?;
+        let ask = Ask {
+            permit: &admitted.permit,
+            answer: admitted.reading.asks_for(),
+            avoid: self.attempts.server.as_ref(),
+            reach: self.attempts.reach(is_replayable, upstream),
         };
-        self.attempts.server = Some(server);
+        let found = upstream.peer(ask);
+        match self.attempts.is_again() {
+            true => self.telemetry.metrics.record_upstream_retry(upstream.id()),
+            false => upstream.asked(),
+        }
+        let (server, peer, timeouts) = match found {
+            Ok(found) => found,
+            Err(why) => {
+                tracing::debug!(upstream = %upstream.id(), ?why, "no server can be asked");
+                self.note_failure(UpstreamError::Connect);
+                return Err(Error::explain(ErrorType::ConnectError, "no server can be asked").into_up());
+            }
+        };
+        self.attempts.begin(server, timeouts.read);
+        // What was read of the body is sent once more.
+        self.body.bytes = 0;
         Ok(peer)
     }
 
+    /// The attempt has a connection.
+    ///
+    /// # Errors
+    /// When it is a pooled one that the upstream has closed.
+    pub(super) fn attached(&mut self, reused: bool, digest: Option<&Digest>) -> Result<()> {
+        let protocol = self.upstream()?.protocol();
+        self.attempts.attached(reused, protocol, digest)
+    }
+
     /// A connection was made, and this is about to be sent on it.
-    pub(super) fn connected(&mut self, request: &RequestHeader) {
+    ///
+    /// # Errors
+    /// When the upstream does not speak what the settings say.
+    pub(super) fn connected(&mut self, request: &RequestHeader) -> Result<()> {
         self.attempts.asks_to_switch = request.headers.contains_key(header::UPGRADE);
+        let upstream = self.upstream()?;
         if let Some(server) = &self.attempts.server {
-            server.accepted();
+            upstream.accepted(server);
+            // SECURITY: pingora goes on with HTTP/1 then: `an_upstream_that_does_not_speak_http2_is_refused`.
+            if upstream.protocol() == Protocol::Http2 && request.version != Version::HTTP_2 {
+                upstream.tell_other_protocol(server);
+                return Err(Error::explain(ErrorType::InvalidH2, "the upstream does not speak HTTP/2").into_up());
+            }
         }
+        Ok(())
     }
 
     /// No connection was made. True when another server should be asked.
     pub(super) fn refused(&mut self, error: &ErrorType) -> bool {
+        let Stage::Admitted(admitted) = &self.stage else { return false };
+        let Ok(upstream) = admitted.upstream() else { return false };
         if let Some(server) = &self.attempts.server {
-            server.refused();
+            upstream.refused(server);
         }
-        self.failed(error);
-        self.attempts.made < self.upstream().map_or(0, Upstream::size).min(MOST_ATTEMPTS)
+        let again = self.attempts.grants_another(error, upstream);
+        self.note_failure(kind_of(error));
+        again
     }
 
-    /// An attempt failed.
-    pub(super) fn failed(&mut self, error: &ErrorType) {
-        let (kind, denial) = upstream_error(error);
+    /// The attempt failed after a connection was made. True when the request should be sent again.
+    pub(super) fn failed(&mut self, error: &Error, reused: bool, replay: Replay) -> bool {
+        let Stage::Admitted(admitted) = &self.stage else { return false };
+        let Ok(upstream) = admitted.upstream() else { return false };
+        let verdict = self.attempts.verdict(error, reused);
+        let again = self.attempts.grants(verdict, replay, (reused, upstream));
+        match verdict {
+            Verdict::Stale if again => {}
+            Verdict::Unsettled if again => self.unsettled = Some(kind_of(error.etype())),
+            Verdict::Stale | Verdict::Unsettled => self.note_failure(kind_of(error.etype())),
+            Verdict::Failed(kind) => self.note_failure(kind),
+        }
+        again
+    }
+
+    /// Counts a failure, against the server too where it is to blame.
+    fn note_failure(&mut self, kind: UpstreamError) {
         if let Ok(upstream) = self.upstream() {
-            self.telemetry.metrics.record_upstream_error(upstream.id(), kind);
+            let metrics = &self.telemetry.metrics;
+            metrics.record_upstream_error(upstream.id(), kind);
+            if let Some(server) = &self.attempts.server
+                && self.attempts.blames(kind)
+                && upstream.failed(server)
+            {
+                metrics.record_upstream_ejection(upstream.id());
+            }
         }
-        self.fault = Some(denial);
+        self.fault = Some(denial_of(kind));
     }
 
-    /// The head of the upstream's answer is here.
+    /// The head of an answer is here, or what announces one.
     ///
     /// # Errors
-    /// When it switches protocols and was not asked to: what the client sends next would pass undecided.
+    /// When it switches protocols and was not asked to, or announces without end.
     pub(super) fn answered(&mut self, status: StatusCode) -> Result<()> {
-        self.attempts.may_answer(status)?;
+        if !self.attempts.answered(status)? {
+            return Ok(());
+        }
         self.fault = None;
+        self.judge(status);
         if status == StatusCode::SWITCHING_PROTOCOLS
             && let Some(edge) = &self.edge
         {
@@ -315,6 +327,16 @@ impl Exchange {
         Ok(())
     }
 
+    /// What the status of an answer says about the server.
+    fn judge(&self, status: StatusCode) {
+        let (Ok(upstream), Some(server)) = (self.upstream(), &self.attempts.server) else { return };
+        if !matches!(status.as_u16(), 502..=504) {
+            upstream.succeeded(server);
+        } else if upstream.failed(server) {
+            self.telemetry.metrics.record_upstream_ejection(upstream.id());
+        }
+    }
+
     /// Counts the bytes of the body that pass.
     ///
     /// # Errors
@@ -325,6 +347,9 @@ impl Exchange {
             if is_end {
                 edge.body_complete();
             }
+        }
+        if is_end {
+            self.attempts.sent();
         }
         let limit = self.body_limit(&self.admission()?.permit);
         if !self.body.takes(bytes, limit) {
@@ -385,6 +410,7 @@ fn wire_target(permit: &Permit, reading: &Reading) -> Option<String> {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
+        self.attempts.end();
         let cut = self.edge.as_ref().and_then(edge::Exchange::cut).is_some();
         if !self.is_finished && !cut && matches!(self.stage, Stage::Received) {
             // A panic has taken the request away in the middle.
@@ -417,32 +443,23 @@ mod tests {
         config::AuditDestination,
         gate::testing::{PUBLIC, generation},
         proxy::Upstreams,
+        reload::Trust,
         telemetry::{AuditSink, Metrics},
     };
 
-    #[test]
-    fn an_exchange_that_was_not_admitted_has_no_peer() {
+    #[tokio::test]
+    async fn an_exchange_that_was_not_admitted_has_no_peer() {
         let generation = generation("upstreams: [ { id: app, endpoints: ['http://127.0.0.1:9'] } ]", PUBLIC);
-        let upstreams = Arc::new(Upstreams::build(generation.settings(), None));
+        let upstreams = Arc::new(Upstreams::build(generation.settings(), &[Trust::platform()], None));
         let metrics = Arc::new(Metrics::new().unwrap());
         let audit = AuditSink::open(&AuditDestination::Off, Arc::clone(&metrics)).unwrap();
         let telemetry = Arc::new(Telemetry { metrics, audit });
         let mut exchange = Exchange::new(telemetry, Arc::new(Serving { generation, upstreams }));
-        assert!(exchange.next_peer().is_err());
+        assert!(exchange.next_peer(true).await.is_err());
         exchange.settle(Denial::NoRoute);
-        assert!(exchange.next_peer().is_err());
+        assert!(exchange.next_peer(true).await.is_err());
         assert!(exchange.count_body(1, false).is_err());
         exchange.finished(Some(404));
-    }
-
-    #[test]
-    fn an_upstream_that_switches_protocols_unasked_is_refused() {
-        let mut attempts = Attempts::default();
-        let error = attempts.may_answer(StatusCode::SWITCHING_PROTOCOLS).unwrap_err();
-        assert_eq!(upstream_error(error.etype()), (UpstreamError::InvalidAnswer, Denial::UpstreamUnreachable));
-        assert!(attempts.may_answer(StatusCode::OK).is_ok());
-        attempts.asks_to_switch = true;
-        assert!(attempts.may_answer(StatusCode::SWITCHING_PROTOCOLS).is_ok());
     }
 
     #[test]

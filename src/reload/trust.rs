@@ -28,6 +28,14 @@ pub struct Trust {
     pub fingerprint: Fingerprint,
 }
 
+impl Trust {
+    /// The platform's authorities, and no certificate.
+    #[cfg(test)]
+    pub(crate) fn platform() -> Self {
+        Self { ca: None, client: None, fingerprint: source::fingerprint([], &Report::default()) }
+    }
+}
+
 impl fmt::Debug for Trust {
     // Not the key.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

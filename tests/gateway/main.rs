@@ -11,6 +11,10 @@ mod credentials;
 #[cfg(test)]
 mod framing;
 #[cfg(test)]
+mod health;
+#[cfg(test)]
+mod hostile_upstreams;
+#[cfg(test)]
 mod identity;
 #[cfg(test)]
 mod reloads;
