@@ -215,7 +215,7 @@ impl ProxyHttp for Gateway {
     ) -> Box<Error> {
         let replay = Replay {
             is_idempotent: session.req_header().method.is_idempotent(),
-            is_whole: !session.as_ref().retry_buffer_truncated() && session.response_written().is_none(),
+            is_whole: !session.as_ref().retry_buffer_truncated() && answer_written(session).is_none(),
         };
         let is_upstreams = *error.esource() == ErrorSource::Upstream;
         let again = is_upstreams && exchange.failed(&error, reused, replay);
@@ -227,7 +227,7 @@ impl ProxyHttp for Gateway {
         let denial = exchange.take_fault().unwrap_or_else(|| denial_of(error));
         let status = denial.face().status;
         // Too late for an answer. One that cannot be read any more is not waited for: the edge bounds the write.
-        if session.response_written().is_some() {
+        if answer_written(session).is_some() {
             exchange.broke(denial);
             return FailToProxy { error_code: 0, can_reuse_downstream: false };
         }
@@ -248,8 +248,13 @@ impl ProxyHttp for Gateway {
     }
 
     async fn logging(&self, session: &mut Session, _: Option<&Error>, exchange: &mut Exchange) {
-        exchange.finished(session.response_written().map(|response| response.status.as_u16()));
+        exchange.finished(answer_written(session).map(|response| response.status.as_u16()));
     }
+}
+
+/// The head of the answer that the client has been sent. What only announced one does not count.
+fn answer_written(session: &Session) -> Option<&ResponseHeader> {
+    session.response_written().filter(|response| !wire::is_interim(response.status))
 }
 
 /// The denial for an error of pingora that no room of ours has named.

@@ -58,6 +58,12 @@ pub(super) fn apply(request: &mut RequestHeader, admitted: &Admitted, host: &Ups
     let (permit, reading) = (&admitted.permit, &admitted.reading);
     // SECURITY: once more on the copy that is sent, on each attempt: `what_a_filter_put_back_is_stripped_from_the_copy_that_is_sent`.
     strip_reserved(request, admitted.serving.generation.reserved_headers());
+    // HTTP/2 says the host beside the target, which is replaced; pingora puts it back there.
+    if let Some(authority) = request.uri.authority().map(|authority| authority.as_str().to_owned())
+        && !request.headers.contains_key(&header::HOST)
+    {
+        request.insert_header(header::HOST, authority)?;
+    }
     request.set_uri(uri(&admitted.wire_target)?);
 
     for place in admitted.credentials_to_remove() {

@@ -27,4 +27,6 @@ mod support;
 #[cfg(test)]
 mod targets;
 #[cfg(test)]
+mod tls_upstreams;
+#[cfg(test)]
 mod upstreams;
