@@ -201,7 +201,8 @@ impl ProxyHttp for Gateway {
         mut error: Box<Error>,
     ) -> Box<Error> {
         // Nothing was sent yet, so another server may be asked whatever the method is.
-        error.set_retry(exchange.refused(error.etype()));
+        let again = exchange.refused(&error);
+        error.set_retry(again);
         error
     }
 

@@ -217,7 +217,11 @@ pub const KEYS: &[Key] = &[
     ),
     key("upstreams[].timeouts", OPTIONAL, "How long it may take"),
     key("upstreams[].timeouts.connect", Shape::Duration(CONNECT), "To connect, TLS included"),
-    key("upstreams[].timeouts.read", Shape::Duration(READ), "Between two reads of an answer"),
+    key(
+        "upstreams[].timeouts.read",
+        Shape::Duration(READ),
+        "From the end of a request to the head of its answer, however slowly that comes, and between two reads of its body",
+    ),
     key("upstreams[].timeouts.write", Shape::Duration(WRITE), "For one write of a request"),
     key(
         "upstreams[].timeouts.idle",
@@ -227,7 +231,8 @@ pub const KEYS: &[Key] = &[
     key(
         "upstreams[].timeouts.stream_idle",
         Shape::Duration(STREAM_IDLE),
-        "Between two reads of a WebSocket, an event stream or a gRPC stream",
+        "Between two reads of a WebSocket, an event stream or a gRPC stream. Also until the answer to an upload of more than 64 KiB, or of \
+         unknown length, that goes to an upstream with `protocol: http2`",
     ),
     key(
         "upstreams[].protocol",

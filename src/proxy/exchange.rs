@@ -197,7 +197,7 @@ impl Exchange {
         self.admission().and_then(Admitted::upstream)
     }
 
-    /// The peer for the next attempt; `is_replayable` when the whole request could be sent once more.
+    /// The peer for the next attempt; `is_replayable` when the whole request is small enough to be sent once more.
     pub(super) async fn next_peer(&mut self, is_replayable: bool) -> Result<Box<HttpPeer>> {
         self.attempts.end();
         if let Some(failure) = self.unsettled.take()
@@ -211,6 +211,7 @@ impl Exchange {
         let ask = Ask {
             permit: &admitted.permit,
             answer: admitted.reading.asks_for(),
+            is_small: is_replayable,
             avoid: self.attempts.server.as_ref(),
             reach: self.attempts.reach(is_replayable, upstream),
         };
@@ -261,14 +262,14 @@ impl Exchange {
     }
 
     /// No connection was made. True when another server should be asked.
-    pub(super) fn refused(&mut self, error: &ErrorType) -> bool {
+    pub(super) fn refused(&mut self, error: &Error) -> bool {
         let Stage::Admitted(admitted) = &self.stage else { return false };
         let Ok(upstream) = admitted.upstream() else { return false };
         if let Some(server) = &self.attempts.server {
-            upstream.refused(server);
+            upstream.refused(server, error);
         }
-        let again = self.attempts.grants_another(error, upstream);
-        self.note_failure(kind_of(error));
+        let again = self.attempts.grants_another(error.etype(), upstream);
+        self.note_failure(kind_of(error.etype()));
         again
     }
 

@@ -23,6 +23,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use pingora::Error;
 
 use self::{budget::Budget, peer::PoolKeys, server::Rank};
 use crate::{
@@ -207,9 +208,10 @@ impl Upstream {
     }
 
     /// A connection to the server was refused.
-    pub(super) fn refused(&self, server: &Server) {
+    pub(super) fn refused(&self, server: &Server, error: &Error) {
         if server.refused(server::now()) {
-            tracing::warn!(upstream = %self.id, server = %server.address, "a server takes no connection: the others are asked first");
+            // Nothing of a request is in it: none was sent.
+            tracing::warn!(upstream = %self.id, server = %server.address, %error, "a server takes no connection: the others are asked first");
         }
     }
 

@@ -70,6 +70,8 @@ impl PoolKeys {
 pub(in crate::proxy) struct Ask<'a> {
     pub(in crate::proxy) permit: &'a Permit,
     pub(in crate::proxy) answer: Answer,
+    /// The request has no body, or a small one.
+    pub(in crate::proxy) is_small: bool,
     /// The server that failed before.
     pub(in crate::proxy) avoid: Option<&'a Arc<Server>>,
     pub(in crate::proxy) reach: Reach,
@@ -92,6 +94,10 @@ impl Upstream {
         let mut peer = self.reach(&server, timeouts.connect)?;
         let options = &mut peer.options;
         options.read_timeout = Some(match ask.answer {
+            // pingora's clock for the head of an HTTP/2 answer runs while the body is still being sent.
+            Answer::Message if self.protocol == Protocol::Http2 && !ask.is_small => {
+                timeouts.read.max(timeouts.stream_idle)
+            }
             Answer::Message => timeouts.read,
             Answer::EventStream | Answer::WebSocket => timeouts.stream_idle,
         });

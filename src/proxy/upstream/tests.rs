@@ -23,11 +23,15 @@ pub(super) fn upstreams(endpoints: &str) -> (Upstreams, Permit) {
 }
 
 fn ask(permit: &Permit) -> Ask<'_> {
-    Ask { permit, answer: Answer::Message, avoid: None, reach: Reach::Pooled }
+    Ask { permit, answer: Answer::Message, is_small: true, avoid: None, reach: Reach::Pooled }
 }
 
 fn place(upstream: &Upstream, permit: &Permit) -> u16 {
     upstream.peer(ask(permit)).unwrap().0.address.port()
+}
+
+fn refusal() -> Box<Error> {
+    Error::explain(pingora::ErrorType::ConnectRefused, "no")
 }
 
 #[test]
@@ -102,9 +106,9 @@ fn servers_are_used_in_turn_and_one_that_refuses_rests() {
     let next = || upstream.peer(ask(&permit)).unwrap().0;
     let (first, second) = (next(), next());
     assert_ne!(first.address, second.address);
-    upstream.refused(&first);
+    upstream.refused(&first, &refusal());
     assert!((0..4).all(|_| Arc::ptr_eq(&next(), &second)));
-    upstream.refused(&second);
+    upstream.refused(&second, &refusal());
     assert_ne!(next().address, next().address, "where all rest, none does");
     upstream.accepted(&first);
     assert!((0..4).all(|_| Arc::ptr_eq(&next(), &first)));
@@ -116,7 +120,7 @@ fn the_server_that_failed_is_the_last_to_be_asked_again() {
     let upstream = upstreams.get(0).unwrap();
     let first = upstream.peer(ask(&permit)).unwrap().0;
     for other in upstream.servers.load().iter().filter(|server| !Arc::ptr_eq(server, &first)) {
-        upstream.refused(other);
+        upstream.refused(other, &refusal());
         other.eject(server::now(), upstream.ejection.base);
     }
     let again = Ask { avoid: Some(&first), ..ask(&permit) };
