@@ -436,7 +436,7 @@ fn a_client_that_leaves_is_not_held_against_the_server() {
         client.send("GET /hostile/slow HTTP/1.1\r\nHost: app\r\n\r\n");
         drop(client);
     }
-    eventually("the requests of those who left", || (hostile.take().len() > 0).then_some(()));
+    eventually("the requests of those who left", || (!hostile.take().is_empty()).then_some(()));
     assert_eq!(gateway.get_anonymously("/hostile/a").status, 200);
     assert_eq!(gateway.metric("cogward_upstream_ejections_total", &[]), 0.0);
     assert_eq!(gateway.metric("cogward_upstream_errors_total", &[]), 0.0);
