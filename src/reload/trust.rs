@@ -135,7 +135,7 @@ fn client(certificate: &SourceFile, private_key: &SourceFile) -> Result<Arc<Cert
         )
     };
     let chain = certificates(certificate).map_err(|why| unusable(certificate, why))?;
-    // SECURITY: the reason is not repeated, it could hold a part of the key.
+    // SECURITY: the reason is not repeated, it could hold a part of the key: `a_key_of_another_certificate_is_a_finding`.
     let no_key = || unusable(private_key, "holds no unencrypted private key in PEM form".to_owned());
     let key = PrivateKeyDer::from_pem_slice(private_key.text.as_bytes()).map_err(|_| no_key())?;
     let key_bytes = key.secret_der().to_vec();
