@@ -53,6 +53,7 @@ pub(super) const UNHEALTHY_AFTER: Bounds<u64> = count(1, 100, 3);
 pub(super) const CONSECUTIVE_FAILURES: Bounds<u64> = count(1, 1000, 5);
 pub(super) const EJECTION_BASE: Bounds<Span> = span(Span::millis(100), Span::hours(1), Span::seconds(10));
 pub(super) const EJECTION_MOST: Bounds<u64> = count(0, 100, 50);
+pub(super) const EXPIRY_GRACE: Bounds<Span> = span(Span::millis(0), Span::hours(24), Span::millis(0));
 
 pub(super) const POLL: Bounds<Span> = span(Span::millis(100), Span::hours(1), Span::seconds(10));
 

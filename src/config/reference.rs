@@ -7,9 +7,9 @@ use std::fmt::Write;
 
 use super::bounds::{
     BODY_BYTES, BODY_STALL, Bounds, CHECK_INTERVAL, CHECK_TIMEOUT, CONNECT, CONNECTIONS, CONSECUTIVE_FAILURES,
-    DECISION_BODY_BYTES, EJECTION_BASE, EJECTION_MOST, HEADER_BYTES, HEADER_TIMEOUT, HEADERS, HEALTHY_AFTER, IDLE,
-    KEEPALIVE, KEY_MIN_REFETCH, KEY_REFRESH, KEY_STALE, KEY_TIMEOUT, LEEWAY, MAX_LIFETIME, POLL, READ, RETRIES,
-    SHUTDOWN_DELAY, SHUTDOWN_GRACE, STREAM_IDLE, TARGET_BYTES, TLS_HANDSHAKE, TOKEN_BYTES, TOKEN_CACHE,
+    DECISION_BODY_BYTES, EJECTION_BASE, EJECTION_MOST, EXPIRY_GRACE, HEADER_BYTES, HEADER_TIMEOUT, HEADERS,
+    HEALTHY_AFTER, IDLE, KEEPALIVE, KEY_MIN_REFETCH, KEY_REFRESH, KEY_STALE, KEY_TIMEOUT, LEEWAY, MAX_LIFETIME, POLL,
+    READ, RETRIES, SHUTDOWN_DELAY, SHUTDOWN_GRACE, STREAM_IDLE, TARGET_BYTES, TLS_HANDSHAKE, TOKEN_BYTES, TOKEN_CACHE,
     UNHEALTHY_AFTER, WRITE, WRITE_STALL,
 };
 use crate::units::{ByteSize, Span};
@@ -368,6 +368,13 @@ pub const KEYS: &[Key] = &[
     key("limits.keepalive", Shape::Duration(KEEPALIVE), "Between two requests on one connection"),
     key("limits.write_stall", Shape::Duration(WRITE_STALL), "Until a client takes what is written to it"),
     key("limits.tls_handshake", Shape::Duration(TLS_HANDSHAKE), "For a TLS handshake"),
+    key("streams", OPTIONAL, "When WebSockets, event streams and gRPC calls end, where a route does not say otherwise"),
+    key(
+        "streams.end_at_expiry",
+        Shape::Bool { default: true },
+        "They end when the token expires that opened them. `false` leaves that to the upstream",
+    ),
+    key("streams.expiry_grace", Shape::Duration(EXPIRY_GRACE), "So long after it"),
 ];
 
 /// [`KEYS`] as a Markdown table.

@@ -7,8 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::StatusCode;
-use pingora::{Error, ErrorType, Result, RetryType, protocols::Digest};
+use http::{StatusCode, header};
+use pingora::{Error, ErrorType, Result, RetryType, http::ResponseHeader, protocols::Digest};
 
 use super::{
     upstream::{Reach, Server, Upstream},
@@ -192,10 +192,12 @@ impl Attempts {
     ///
     /// # Errors
     /// When it switches protocols and was not asked to: what the client sends next would pass undecided. When it announces without end.
-    pub(super) fn answered(&mut self, status: StatusCode) -> Result<bool> {
+    pub(super) fn answered(&mut self, answer: &ResponseHeader) -> Result<bool> {
+        let status = answer.status;
         let refuse = |why| Err(Error::explain(ErrorType::InvalidHTTPHeader, why).into_up());
-        // SECURITY: `an_upstream_that_switches_protocols_unasked_is_refused`.
-        if status == StatusCode::SWITCHING_PROTOCOLS && !self.asks_to_switch {
+        // SECURITY: `an_upstream_that_switches_protocols_unasked_is_refused` and
+        // `an_upstream_that_switches_to_another_protocol_is_refused`.
+        if status == StatusCode::SWITCHING_PROTOCOLS && !(self.asks_to_switch && is_websocket(answer)) {
             return refuse("the upstream switches protocols unasked");
         }
         if is_interim(status) {
@@ -303,27 +305,38 @@ impl Attempts {
     }
 }
 
+fn is_websocket(answer: &ResponseHeader) -> bool {
+    let names: Vec<_> = answer.headers.get_all(header::UPGRADE).iter().collect();
+    matches!(&*names, [name] if name.as_bytes().eq_ignore_ascii_case(b"websocket"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn answer(status: u16) -> ResponseHeader {
+        ResponseHeader::build(status, None).unwrap()
+    }
+
     #[test]
     fn an_upstream_that_switches_protocols_unasked_is_refused() {
         let mut attempts = Attempts::default();
-        let error = attempts.answered(StatusCode::SWITCHING_PROTOCOLS).unwrap_err();
+        let mut switch = answer(101);
+        switch.insert_header("upgrade", "WebSocket").unwrap();
+        let error = attempts.answered(&switch).unwrap_err();
         assert_eq!(denial_of(kind_of(error.etype())), Denial::UpstreamUnreachable);
         assert_eq!(kind_of(error.etype()), UpstreamError::InvalidAnswer);
-        assert!(attempts.answered(StatusCode::OK).unwrap());
+        assert!(attempts.answered(&answer(200)).unwrap());
         attempts.asks_to_switch = true;
-        assert!(attempts.answered(StatusCode::SWITCHING_PROTOCOLS).unwrap());
+        assert!(attempts.answered(&switch).unwrap());
     }
 
     #[test]
     fn announcements_without_end_are_no_answer() {
         let mut attempts = Attempts::default();
         for _ in 0..MOST_INTERIM {
-            assert!(!attempts.answered(StatusCode::EARLY_HINTS).unwrap());
+            assert!(!attempts.answered(&answer(103)).unwrap());
         }
-        assert!(attempts.answered(StatusCode::CONTINUE).is_err());
+        assert!(attempts.answered(&answer(100)).is_err());
     }
 }

@@ -8,7 +8,7 @@ mod definition;
 mod labels;
 
 pub use definition::{Definition, Kind, Label, REFERENCE, render_reference};
-pub use labels::{MethodLabel, StatusClass, UpstreamError};
+pub use labels::{MethodLabel, StatusClass, StreamEnd, StreamKind, UpstreamError};
 
 use std::{collections::HashSet, fmt, sync::OnceLock, time::Duration};
 
@@ -74,6 +74,7 @@ pub struct Metrics {
     reload_last_success: IntGauge,
     open_connections: IntGauge,
     connections: OnceLock<Probe>,
+    streams_ended: IntCounterVec,
     unsettled: IntCounter,
     audit_dropped: IntCounterVec,
     log_dropped: IntCounter,
@@ -135,6 +136,7 @@ impl Metrics {
             reload_last_success: definition::RELOAD_LAST_SUCCESS.gauge(&registry)?,
             open_connections: definition::OPEN_CONNECTIONS.gauge(&registry)?,
             connections: OnceLock::new(),
+            streams_ended: definition::STREAMS_ENDED.counters(&registry)?,
             unsettled: definition::UNSETTLED.counter(&registry)?,
             audit_dropped,
             log_dropped: definition::LOG_DROPPED.counter(&registry)?,
@@ -295,6 +297,11 @@ impl Metrics {
     pub fn watch_log(&self, dropped: impl Fn() -> usize + Send + Sync + 'static) {
         // A process has one log.
         let _ = self.log.set(Probe(Box::new(dropped)));
+    }
+
+    /// A stream is over.
+    pub fn record_stream_end(&self, kind: StreamKind, end: StreamEnd) {
+        self.streams_ended.with_label_values(&[kind.as_str(), end.as_str()]).inc();
     }
 
     /// A request ended without an outcome.

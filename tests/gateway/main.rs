@@ -7,6 +7,8 @@ mod audit;
 #[cfg(test)]
 mod bodies;
 #[cfg(test)]
+mod cors;
+#[cfg(test)]
 mod credentials;
 #[cfg(test)]
 mod framing;
@@ -17,11 +19,15 @@ mod hostile_upstreams;
 #[cfg(test)]
 mod identity;
 #[cfg(test)]
+mod rate_limits;
+#[cfg(test)]
 mod reloads;
 #[cfg(test)]
 mod shutdown;
 #[cfg(test)]
 mod starting;
+#[cfg(test)]
+mod streams;
 #[cfg(test)]
 mod support;
 #[cfg(test)]

@@ -76,14 +76,17 @@ pub(super) const REQUESTS: Definition = counter(
         Label("method", "`GET`, `HEAD`, `POST`, `PUT`, `PATCH`, `DELETE`, `OPTIONS`, `other`"),
         Label("status_class", "`1xx` to `5xx`; `none` where the client left before an answer"),
     ],
-    "Requests, when they are over.",
+    "Requests, when they are over; streams, when they are opened.",
 );
 pub(super) const DECISIONS: Definition = counter(
     "cogward_decisions_total",
     &[
         ROUTE,
         Label("outcome", "`allow`, `deny`"),
-        Label("reason", "`none` for an allow; else the reason code of the audit line"),
+        Label(
+            "reason",
+            "`none` for an allow, `preflight` for an answered CORS preflight; else the reason code of the audit line",
+        ),
     ],
     "Decisions.",
 );
@@ -165,6 +168,21 @@ pub(super) const RELOAD_LAST_SUCCESS: Definition = gauge(
 );
 pub(super) const OPEN_CONNECTIONS: Definition =
     gauge("cogward_open_connections", &[], "Connections of clients that are open now, over all listeners.");
+pub(super) const STREAMS_ENDED: Definition = counter(
+    "cogward_streams_ended_total",
+    &[
+        Label(
+            "kind",
+            "`websocket`; `event_stream`, also `multipart/x-mixed-replace`; `grpc`, calls of one message included",
+        ),
+        Label(
+            "cause",
+            "`expired` with its token; `client_closed`; `upstream_closed`, as it should or not; `idle` for `stream_idle`; \
+             `stalled`, the client took no more; `shutdown`; `failed` within the gateway",
+        ),
+    ],
+    "Streams, when they are over.",
+);
 pub(super) const UNSETTLED: Definition = counter(
     "cogward_unsettled_requests_total",
     &[],
@@ -205,6 +223,7 @@ pub const REFERENCE: &[Definition] = &[
     GENERATION,
     RELOAD_LAST_SUCCESS,
     OPEN_CONNECTIONS,
+    STREAMS_ENDED,
     UNSETTLED,
     AUDIT_DROPPED,
     LOG_DROPPED,
