@@ -38,6 +38,7 @@ pub use codes::CODES;
 pub use outline::Outline;
 pub use reference::{KEYS, Key, Shape, render_keys};
 pub use tls::{ClientCertificates, TlsFiles, TlsSettings};
+pub use upstreams::{HealthCheck, OutlierEjection, UpstreamTls};
 
 /// Everything that the settings file says.
 #[derive(Clone, Debug)]
@@ -138,6 +139,26 @@ pub struct Upstream {
     pub host: UpstreamHost,
     /// How long it may take.
     pub timeouts: Timeouts,
+    /// What it speaks.
+    pub protocol: Protocol,
+    /// How it is known, and how it knows the gateway. Of no account without https endpoints.
+    pub tls: UpstreamTls,
+    /// How its servers are checked; not at all without.
+    pub health_check: Option<HealthCheck>,
+    /// When a server that fails is left alone.
+    pub outlier_ejection: OutlierEjection,
+    /// How often a request is tried again.
+    pub retries: usize,
+}
+
+/// What an upstream speaks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.1.
+    #[default]
+    Http1,
+    /// HTTP/2: by ALPN over https, by prior knowledge over http.
+    Http2,
 }
 
 /// One server of an upstream.

@@ -4,6 +4,7 @@
 //! exchange for it, and fails closed with 500 when it is not there.
 
 mod annotate;
+mod attempts;
 mod body;
 mod exchange;
 mod forward;
@@ -14,9 +15,10 @@ mod request_id;
 mod respond;
 mod stream;
 mod upstream;
+mod wire;
 
 pub use front::{Turned, proxy};
-pub use upstream::{Upstreams, keep_resolved};
+pub use upstream::{Background, Upstreams};
 
 use std::{sync::Arc, time::Duration};
 
@@ -26,6 +28,7 @@ use pingora::{
     Error, ErrorSource, ErrorType, Result,
     http::{RequestHeader, ResponseHeader},
     modules::http::HttpModules,
+    protocols::Digest,
     proxy::{FailToProxy, ProxyHttp, Session},
     upstreams::peer::HttpPeer,
 };
@@ -38,7 +41,8 @@ use crate::{
     request::wire::Malformation,
     telemetry::Telemetry,
 };
-use exchange::{Exchange, upstream_error};
+use attempts::Replay;
+use exchange::Exchange;
 use reading::Reading;
 
 /// What serves at the moment: a generation, and the upstreams of its settings.
@@ -59,13 +63,11 @@ impl AsRef<Generation> for Serving {
 impl Serving {
     /// What serves from now on. Upstreams of unchanged settings are kept; of changed ones, the servers that stay.
     pub fn of(parts: Parts<PolicySet>, previous: Option<&Self>) -> Self {
-        let upstreams = match previous {
-            Some(previous) if Arc::ptr_eq(previous.generation.settings(), &parts.settings) => {
-                Arc::clone(&previous.upstreams)
-            }
-            Some(_) | None => Arc::new(Upstreams::build(&parts.settings, previous.map(|serving| &*serving.upstreams))),
+        let Parts { number, settings, policies, trust, keys, tls: _ } = parts;
+        let upstreams = match previous.map(|serving| &serving.upstreams) {
+            Some(upstreams) if upstreams.say(&settings, &trust) => Arc::clone(upstreams),
+            previous => Arc::new(Upstreams::build(&settings, &trust, previous.map(|upstreams| &**upstreams))),
         };
-        let Parts { number, settings, policies, keys, tls: _ } = parts;
         let generation = Generation::new(number, settings, policies, keys);
         let generation = match previous {
             Some(previous) => generation.following(&previous.generation),
@@ -167,7 +169,19 @@ impl ProxyHttp for Gateway {
 
     async fn upstream_peer(&self, session: &mut Session, exchange: &mut Exchange) -> Result<Box<HttpPeer>> {
         exchange.begins_attempt(session);
-        exchange.next_peer()
+        exchange.next_peer(body::is_replayable(session)).await
+    }
+
+    async fn connected_to_upstream(
+        &self,
+        _: &mut Session,
+        reused: bool,
+        _: &HttpPeer,
+        _: std::os::fd::RawFd,
+        digest: Option<&Digest>,
+        exchange: &mut Exchange,
+    ) -> Result<()> {
+        exchange.attached(reused, digest)
     }
 
     async fn upstream_request_filter(
@@ -176,9 +190,18 @@ impl ProxyHttp for Gateway {
         request: &mut RequestHeader,
         exchange: &mut Exchange,
     ) -> Result<()> {
-        exchange.connected(session, request);
+        exchange.connected(session, request)?;
         let admitted = exchange.admission()?;
         forward::apply(request, admitted, admitted.upstream()?.host())
+    }
+
+    async fn upstream_response_filter(
+        &self,
+        _: &mut Session,
+        response: &mut ResponseHeader,
+        _: &mut Exchange,
+    ) -> Result<()> {
+        respond::check_framing(response)
     }
 
     async fn response_filter(
@@ -218,7 +241,8 @@ impl ProxyHttp for Gateway {
         mut error: Box<Error>,
     ) -> Box<Error> {
         // Nothing was sent yet, so another server may be asked whatever the method is.
-        error.set_retry(exchange.refused(error.etype()));
+        let again = exchange.refused(&error);
+        error.set_retry(again);
         error
     }
 
@@ -230,16 +254,13 @@ impl ProxyHttp for Gateway {
         exchange: &mut Exchange,
         reused: bool,
     ) -> Box<Error> {
-        if *error.esource() == ErrorSource::Upstream {
-            exchange.failed(error.etype());
-        }
-        // A pooled connection may have been closed under our hands: asking again is safe only where the method says so
-        // (RFC 9110 section 9.2.2) and the body is still whole.
-        if session.req_header().method.is_idempotent() && !session.as_ref().retry_buffer_truncated() {
-            error.retry.decide_reuse(reused);
-        } else {
-            error.set_retry(false);
-        }
+        let replay = Replay {
+            is_idempotent: session.req_header().method.is_idempotent(),
+            is_whole: !session.as_ref().retry_buffer_truncated() && answer_written(session).is_none(),
+        };
+        let is_upstreams = *error.esource() == ErrorSource::Upstream;
+        let again = is_upstreams && exchange.failed(&error, reused, replay);
+        error.set_retry(again);
         error
     }
 
@@ -248,7 +269,7 @@ impl ProxyHttp for Gateway {
         let denial = exchange.take_fault().unwrap_or_else(|| denial_of(error));
         let status = denial.face().status;
         // Too late for an answer. One that cannot be read any more is not waited for: the edge bounds the write.
-        if session.response_written().is_some() {
+        if answer_written(session).is_some() {
             if exchange.has_begun_grpc() {
                 respond::break_off_grpc(session, &denial).await;
             }
@@ -272,14 +293,19 @@ impl ProxyHttp for Gateway {
     }
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, exchange: &mut Exchange) {
-        exchange.finished(session.response_written().map(|response| response.status.as_u16()), error);
+        exchange.finished(answer_written(session).map(|response| response.status.as_u16()), error);
     }
+}
+
+/// The head of the answer that the client has been sent. What only announced one does not count.
+fn answer_written(session: &Session) -> Option<&ResponseHeader> {
+    session.response_written().filter(|response| !wire::is_interim(response.status))
 }
 
 /// The denial for an error of pingora that no room of ours has named.
 fn denial_of(error: &Error) -> Denial {
     match error.esource() {
-        ErrorSource::Upstream => upstream_error(error.etype()).1,
+        ErrorSource::Upstream => attempts::denial_of(attempts::kind_of(error.etype())),
         ErrorSource::Downstream if matches!(error.etype(), ErrorType::ReadTimedout | ErrorType::WriteTimedout) => {
             Denial::RequestTimeout
         }

@@ -8,6 +8,7 @@ mod compile;
 pub mod fetch;
 mod keys;
 mod status;
+mod trust;
 mod watch;
 
 use std::{fmt, path::PathBuf, pin::Pin, sync::Arc, time::Duration};
@@ -29,6 +30,7 @@ pub use certificates::only_tls_is_wrong;
 pub use compile::{CODES, Compiled, OutlineStep, Parts, PoliciesStep, SettingsStep, Steps, compile};
 pub use keys::{KeyFault, KeyRequests, Refetch};
 pub use status::{KeyStatus, News, Rejected, SharedStatus, Status};
+pub use trust::Trust;
 
 /// Two reads this far apart must agree before files are applied: a writer may be amid its work.
 const SETTLE: Duration = Duration::from_millis(100);
@@ -84,12 +86,13 @@ impl Reload {
         events: mpsc::Receiver<KeyEvent>,
     ) -> Self {
         let look = Arc::new(Notify::new());
-        let Compiled { settings, policies, keys: files, tls, fingerprint } = first;
+        let Compiled { settings, policies, keys: files, trust, tls, fingerprint } = first;
         keys.arrange(&settings, &files);
         let serving = Parts {
             number: 1,
             settings: Arc::new(settings),
             policies: Arc::new(policies),
+            trust: trust.into(),
             keys: Arc::new(keys.ring()),
             tls: tls.into(),
         };
@@ -191,7 +194,7 @@ impl<P: Send + Sync + 'static> Task<P> {
     }
 
     fn apply(&mut self, compiled: Compiled<P>, warnings: &Report) {
-        let Compiled { mut settings, policies, keys, tls, fingerprint } = compiled;
+        let Compiled { mut settings, policies, keys, trust, tls, fingerprint } = compiled;
         let continued = settings.continued_listeners(&self.serving.settings);
         let kept = settings.keep_until_restart(&self.serving.settings);
         self.keys.arrange(&settings, &keys);
@@ -199,6 +202,7 @@ impl<P: Send + Sync + 'static> Task<P> {
         (self.seen, self.serves) = (fingerprint, fingerprint);
         self.serving.settings = Arc::new(settings);
         self.serving.policies = Arc::new(policies);
+        self.serving.trust = trust.into();
         // A listener that is gone from the files serves on with what it has, until the restart that it needs.
         let listeners = continued.iter().zip(self.serving.tls.iter());
         let listeners = listeners.map(|(at, old)| at.and_then(|at| tls.get(at)).unwrap_or(old).clone());

@@ -23,7 +23,7 @@ use crate::{
     edge::{Edge, ListenerTls, Stop, TlsSlot, signals},
     gate::{Live, source},
     policy::{PolicySet, World},
-    proxy::{Gateway, Serving, Turned, keep_resolved, proxy},
+    proxy::{Background, Gateway, Serving, Turned, proxy},
     reload::{Compiled, News, Parts, Reload, SharedStatus, Steps, Surroundings, fetch::Fetcher},
     telemetry::{AuditSink, Metrics, Telemetry, logging, metrics::Names, panics},
     yaml::SourceFile,
@@ -31,6 +31,9 @@ use crate::{
 
 /// Audit lines may take so long to be written at the end.
 const FLUSH: Duration = Duration::from_secs(2);
+
+/// The start waits so long for the names of upstreams; who has none by then is looked up while the gateway serves.
+const RESOLUTION: Duration = Duration::from_secs(2);
 
 /// Why the gateway did not run.
 #[derive(Debug, Error)]
@@ -183,9 +186,10 @@ impl Server {
         let (reload, live) = self.start_reload(&metrics, status, limits, listeners)?;
         let admissions = Admissions::new(Arc::clone(&live), reload.requests());
         let gateway = proxy(Gateway::new(admissions, Arc::clone(&telemetry)), threads);
-        live.load().upstreams.resolve().await;
-        let resolving = Arc::clone(&live);
-        tokio::spawn(keep_resolved(move || resolving.load()));
+        let upstreams = Arc::clone(&live.load().upstreams);
+        upstreams.resolved(RESOLUTION).await;
+        let asked = Arc::clone(&live);
+        metrics.watch_servers(move || asked.load().upstreams.status());
         let stops = stops(&live, &health)?;
         hang_ups(reload, Arc::clone(&telemetry))?;
         // Answers until the process ends: nothing is ever sent through the channel.
@@ -218,12 +222,14 @@ impl Server {
     ) -> Result<(Reload, Arc<Live<Serving>>), ServerError> {
         let cell: Arc<OnceLock<Arc<Live<Serving>>>> = Arc::default();
         let (to_publish, told) = (Arc::clone(&cell), Arc::clone(metrics));
+        let background = Background::default();
         let publish = move |parts: Parts<PolicySet>| {
             tell_generation(&parts, &told);
             listeners.adopt(&parts.tls, &told);
             limits.swap(Arc::new(parts.settings.limits));
             let previous = to_publish.get().map(|live| live.load());
             let serving = Serving::of(parts, previous.as_deref());
+            background.follow(&serving.upstreams);
             match to_publish.get() {
                 Some(live) => live.swap(Arc::new(serving)),
                 None => drop(to_publish.set(Arc::new(Live::new(serving)))),

@@ -11,12 +11,14 @@ pub mod metrics;
 pub mod panics;
 
 mod json;
+mod servers;
 mod spool;
 mod text;
 
 pub use account::{Account, Telemetry};
 pub use audit::{AuditRecord, AuditSink, Outcome};
 pub use metrics::Metrics;
+pub use servers::{ServerState, ServerStatus, UpstreamStatus};
 pub use spool::Loss;
 pub(crate) use text::rfc3339;
 

@@ -47,6 +47,14 @@ pub(super) const WRITE: Bounds<Span> = span(Span::millis(10), Span::hours(1), Sp
 pub(super) const IDLE: Bounds<Span> = span(Span::millis(10), Span::hours(1), Span::seconds(4));
 pub(super) const STREAM_IDLE: Bounds<Span> = span(Span::millis(10), Span::hours(24), Span::minutes(5));
 
+pub(super) const RETRIES: Bounds<u64> = count(0, 5, 1);
+pub(super) const CHECK_INTERVAL: Bounds<Span> = span(Span::millis(100), Span::minutes(10), Span::seconds(5));
+pub(super) const CHECK_TIMEOUT: Bounds<Span> = span(Span::millis(10), Span::minutes(1), Span::seconds(2));
+pub(super) const HEALTHY_AFTER: Bounds<u64> = count(1, 100, 2);
+pub(super) const UNHEALTHY_AFTER: Bounds<u64> = count(1, 100, 3);
+pub(super) const CONSECUTIVE_FAILURES: Bounds<u64> = count(1, 1000, 5);
+pub(super) const EJECTION_BASE: Bounds<Span> = span(Span::millis(100), Span::hours(1), Span::seconds(10));
+pub(super) const EJECTION_MOST: Bounds<u64> = count(0, 100, 50);
 pub(super) const EXPIRY_GRACE: Bounds<Span> = span(Span::millis(0), Span::hours(24), Span::millis(0));
 
 pub(super) const POLL: Bounds<Span> = span(Span::millis(100), Span::hours(1), Span::seconds(10));

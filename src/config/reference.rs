@@ -6,10 +6,11 @@
 use std::fmt::Write;
 
 use super::bounds::{
-    BODY_BYTES, BODY_STALL, Bounds, CONNECT, CONNECTIONS, DECISION_BODY_BYTES, EXCHANGE_TIME, EXPIRY_GRACE,
-    HEADER_BYTES, HEADER_TIMEOUT, HEADERS, IDLE, KEEPALIVE, KEY_MIN_REFETCH, KEY_REFRESH, KEY_STALE, KEY_TIMEOUT,
-    LEEWAY, MAX_LIFETIME, MIN_RATE, POLL, READ, REQUESTS, REQUESTS_PER_CONNECTION, SHUTDOWN_DELAY, SHUTDOWN_GRACE,
-    STREAM_IDLE, STREAMS, TARGET_BYTES, TLS_HANDSHAKE, TOKEN_BYTES, TOKEN_CACHE, WRITE, WRITE_STALL,
+    BODY_BYTES, BODY_STALL, Bounds, CHECK_INTERVAL, CHECK_TIMEOUT, CONNECT, CONNECTIONS, CONSECUTIVE_FAILURES,
+    DECISION_BODY_BYTES, EJECTION_BASE, EJECTION_MOST, EXCHANGE_TIME, EXPIRY_GRACE, HEADER_BYTES, HEADER_TIMEOUT,
+    HEADERS, HEALTHY_AFTER, IDLE, KEEPALIVE, KEY_MIN_REFETCH, KEY_REFRESH, KEY_STALE, KEY_TIMEOUT, LEEWAY,
+    MAX_LIFETIME, MIN_RATE, POLL, READ, REQUESTS, REQUESTS_PER_CONNECTION, RETRIES, SHUTDOWN_DELAY, SHUTDOWN_GRACE,
+    STREAM_IDLE, STREAMS, TARGET_BYTES, TLS_HANDSHAKE, TOKEN_BYTES, TOKEN_CACHE, UNHEALTHY_AFTER, WRITE, WRITE_STALL,
 };
 use crate::units::{ByteSize, Span};
 
@@ -251,7 +252,11 @@ pub const KEYS: &[Key] = &[
     ),
     key("upstreams[].timeouts", OPTIONAL, "How long it may take"),
     key("upstreams[].timeouts.connect", Shape::Duration(CONNECT), "To connect, TLS included"),
-    key("upstreams[].timeouts.read", Shape::Duration(READ), "Between two reads of an answer"),
+    key(
+        "upstreams[].timeouts.read",
+        Shape::Duration(READ),
+        "From the end of a request to the head of its answer, however slowly that comes, and between two reads of its body",
+    ),
     key("upstreams[].timeouts.write", Shape::Duration(WRITE), "For one write of a request"),
     key(
         "upstreams[].timeouts.idle",
@@ -261,7 +266,71 @@ pub const KEYS: &[Key] = &[
     key(
         "upstreams[].timeouts.stream_idle",
         Shape::Duration(STREAM_IDLE),
-        "Between two reads of a WebSocket or an event stream",
+        "Between two reads of a WebSocket, an event stream or a gRPC stream. Also until the answer to an upload of more than 64 KiB, or of \
+         unknown length, that goes to an upstream with `protocol: http2`",
+    ),
+    key(
+        "upstreams[].protocol",
+        other("`http1` or `http2`", "`http1`"),
+        "What it speaks. `http2` is agreed on by ALPN with https endpoints, and spoken at once (h2c) with http ones: gRPC needs it. \
+         A server that does not speak it is answered for with 502",
+    ),
+    key("upstreams[].tls", OPTIONAL, "TLS to it. All endpoints must then be `https`"),
+    key(
+        "upstreams[].tls.ca",
+        other("path", "the platform's authorities"),
+        "PEM file with the certificate authorities that are believed, and no others. Read again when it changes",
+    ),
+    key(
+        "upstreams[].tls.certificate",
+        other("path", "none"),
+        "PEM file with the certificate chain that the gateway shows, leaf first. Read again when it changes",
+    ),
+    key("upstreams[].tls.private_key", other("path", "none"), "PEM file with its private key"),
+    key(
+        "upstreams[].tls.server_name",
+        other("DNS name or IP address", "the endpoint's host"),
+        "The name that the upstream's certificate must bear",
+    ),
+    key("upstreams[].health_check", OPTIONAL, "Asks each server how it is, beside the requests. Left out: no checks"),
+    key(
+        "upstreams[].health_check.path",
+        other("path", "required"),
+        "What is asked for, with GET; 200 to 399 is a good answer",
+    ),
+    key("upstreams[].health_check.interval", Shape::Duration(CHECK_INTERVAL), "From one check to the next"),
+    key("upstreams[].health_check.timeout", Shape::Duration(CHECK_TIMEOUT), "How long a check may take"),
+    key(
+        "upstreams[].health_check.healthy",
+        Shape::Count(HEALTHY_AFTER),
+        "Good checks in a row that turn a red server green",
+    ),
+    key(
+        "upstreams[].health_check.unhealthy",
+        Shape::Count(UNHEALTHY_AFTER),
+        "Bad checks in a row that turn a green server red. Where all are red, requests are answered 502 without asking any",
+    ),
+    key("upstreams[].outlier_ejection", OPTIONAL, "Leaves a server alone that fails requests"),
+    key(
+        "upstreams[].outlier_ejection.consecutive_failures",
+        Shape::Count(CONSECUTIVE_FAILURES),
+        "Failures in a row that eject: no connection, a broken or missing answer, a timeout, or 502, 503, 504",
+    ),
+    key(
+        "upstreams[].outlier_ejection.base",
+        Shape::Duration(EJECTION_BASE),
+        "How long the first time; once more of it with each time that follows, up to 5 minutes",
+    ),
+    key(
+        "upstreams[].outlier_ejection.most",
+        Shape::Count(EJECTION_MOST),
+        "Percent of the servers that may be ejected at once, rounded down; 0 ejects none",
+    ),
+    key(
+        "upstreams[].retries",
+        Shape::Count(RETRIES),
+        "How often a request is tried again: where nothing was sent, or where its method is idempotent and no answer came. \
+         In all at most a fifth of the requests, and a few a second",
     ),
     key(
         "identity_headers",

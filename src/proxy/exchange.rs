@@ -7,24 +7,28 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::{Method, StatusCode, header};
+use http::{Method, StatusCode, Version, header};
 use pingora::{
     Error, ErrorType, Result,
     http::{RequestHeader, ResponseHeader},
+    protocols::Digest,
     proxy::Session,
     upstreams::peer::HttpPeer,
 };
 
 use super::{
-    Serving, forward,
+    Serving,
+    attempts::{Attempts, Replay, Verdict, denial_of, kind_of},
+    forward,
     reading::{Peer, Reading},
     request_id::RequestId,
     respond,
     stream::{self, Stream},
-    upstream::{Server, Upstream},
+    upstream::{Ask, Upstream},
 };
 use crate::{
     admission,
+    config::Protocol,
     edge::{self, Cut, Tunnel},
     gate::{Denial, Permit, Seen},
     identity::{CredentialSource, Principal},
@@ -34,50 +38,6 @@ use crate::{
         metrics::{StreamEnd, StreamKind, UpstreamError},
     },
 };
-
-/// At most so many servers are asked for one request.
-const MOST_ATTEMPTS: usize = 3;
-
-/// Interim answers (1xx) of an upstream to one request.
-const MOST_INTERIM: usize = 32;
-
-/// The kinds of an upstream's failure by pingora's name for them; any other is [`UpstreamError::Other`].
-const UPSTREAM_ERRORS: &[(ErrorType, UpstreamError)] = &[
-    (ErrorType::ConnectTimedout, UpstreamError::ConnectTimeout),
-    (ErrorType::TLSHandshakeTimedout, UpstreamError::ConnectTimeout),
-    (ErrorType::ReadTimedout, UpstreamError::ReadTimeout),
-    (ErrorType::WriteTimedout, UpstreamError::WriteTimeout),
-    (ErrorType::TLSHandshakeFailure, UpstreamError::Tls),
-    (ErrorType::InvalidCert, UpstreamError::Tls),
-    (ErrorType::HandshakeError, UpstreamError::Tls),
-    (ErrorType::ConnectError, UpstreamError::Connect),
-    (ErrorType::ConnectRefused, UpstreamError::Connect),
-    (ErrorType::ConnectNoRoute, UpstreamError::Connect),
-    (ErrorType::SocketError, UpstreamError::Connect),
-    (ErrorType::ConnectionClosed, UpstreamError::Closed),
-    (ErrorType::ReadError, UpstreamError::Closed),
-    (ErrorType::WriteError, UpstreamError::Closed),
-    (ErrorType::InvalidHTTPHeader, UpstreamError::InvalidAnswer),
-    (ErrorType::InvalidH2, UpstreamError::InvalidAnswer),
-    (ErrorType::H2Error, UpstreamError::InvalidAnswer),
-];
-
-/// The kind of an upstream's failure, and how the client is told.
-pub(super) fn upstream_error(error: &ErrorType) -> (UpstreamError, Denial) {
-    let known = UPSTREAM_ERRORS.iter().find(|(name, _)| name == error);
-    let kind = known.map_or(UpstreamError::Other, |(_, kind)| *kind);
-    let denial = match kind {
-        UpstreamError::ConnectTimeout | UpstreamError::ReadTimeout | UpstreamError::WriteTimeout => {
-            Denial::UpstreamTimeout
-        }
-        UpstreamError::Connect
-        | UpstreamError::Tls
-        | UpstreamError::Closed
-        | UpstreamError::InvalidAnswer
-        | UpstreamError::Other => Denial::UpstreamUnreachable,
-    };
-    (kind, denial)
-}
 
 /// A request that may go upstream, and all that is needed to send it.
 #[derive(Debug)]
@@ -122,40 +82,6 @@ enum Stage {
     Refused(Denial),
 }
 
-/// The attempts to reach the upstream.
-#[derive(Debug, Default)]
-struct Attempts {
-    made: usize,
-    server: Option<Arc<Server>>,
-    first: Option<Instant>,
-    answered_after: Option<Duration>,
-    /// The last request that was sent asks for another protocol.
-    asks_to_switch: bool,
-    /// Interim answers so far.
-    interim: usize,
-}
-
-impl Attempts {
-    fn may_answer(&mut self, answer: &ResponseHeader) -> Result<()> {
-        if answer.status == StatusCode::SWITCHING_PROTOCOLS {
-            let names: Vec<_> = answer.headers.get_all(header::UPGRADE).iter().collect();
-            let is_websocket = matches!(&*names, [name] if name.as_bytes().eq_ignore_ascii_case(b"websocket"));
-            // SECURITY: `an_upstream_that_switches_protocols_unasked_is_refused` and
-            // `an_upstream_that_switches_to_another_protocol_is_refused`.
-            if !self.asks_to_switch || !is_websocket {
-                let error = Error::explain(ErrorType::InvalidHTTPHeader, "the upstream switches protocols unasked");
-                return Err(error.into_up());
-            }
-        }
-        self.interim += usize::from(answer.status.is_informational());
-        // SECURITY: each of them starts the clock anew: `endless_interim_answers_are_ended`.
-        if self.interim > MOST_INTERIM {
-            return Err(Error::explain(ErrorType::InvalidHTTPHeader, "too many interim answers").into_up());
-        }
-        Ok(())
-    }
-}
-
 /// How much of the request body has passed.
 #[derive(Debug, Default)]
 struct BodyCount {
@@ -191,6 +117,8 @@ pub struct Exchange {
     decision: Option<Duration>,
     body: BodyCount,
     attempts: Attempts,
+    /// How the last attempt failed, where it is still to be found out whether the upstream has received it.
+    unsettled: Option<UpstreamError>,
     /// When a stream must end.
     deadline: Option<Instant>,
     stream: Option<Stream>,
@@ -216,6 +144,7 @@ impl Exchange {
             decision: None,
             body: BodyCount::default(),
             attempts: Attempts::default(),
+            unsettled: None,
             deadline: None,
             stream: None,
             fault: None,
@@ -309,18 +238,40 @@ impl Exchange {
         self.admission().and_then(Admitted::upstream)
     }
 
-    /// The peer for the next attempt.
-    pub(super) fn next_peer(&mut self) -> Result<Box<HttpPeer>> {
+    /// The peer for the next attempt; `is_replayable` when the whole request is small enough to be sent once more.
+    pub(super) async fn next_peer(&mut self, is_replayable: bool) -> Result<Box<HttpPeer>> {
+        self.attempts.end();
+        if let Some(failure) = self.unsettled.take()
+            && !self.attempts.was_undelivered().await
+        {
+            self.note_failure(failure);
+            return Err(Error::explain(ErrorType::ConnectionClosed, "the upstream may have received it").into_up());
+        }
         let admitted = self.admission()?;
-        let found = admitted.upstream()?.peer(&admitted.permit, admitted.reading.asks_for());
-        self.attempts.made += 1;
-        self.attempts.first.get_or_insert_with(Instant::now);
-        let Some((server, peer)) = found else {
-            let error = Error::explain(ErrorType::ConnectError, "no server of the upstream has an address");
-            self.failed(error.etype());
-            return Err(error.into_up());
+        let upstream = admitted.upstream()?;
+        let ask = Ask {
+            permit: &admitted.permit,
+            answer: admitted.reading.asks_for(),
+            is_small: is_replayable,
+            avoid: self.attempts.server.as_ref(),
+            reach: self.attempts.reach(is_replayable, upstream),
         };
-        self.attempts.server = Some(server);
+        let found = upstream.peer(ask);
+        match self.attempts.is_again() {
+            true => self.telemetry.metrics.record_upstream_retry(upstream.id()),
+            false => upstream.asked(),
+        }
+        let (server, peer, timeouts) = match found {
+            Ok(found) => found,
+            Err(why) => {
+                tracing::debug!(upstream = %upstream.id(), ?why, "no server can be asked");
+                self.note_failure(UpstreamError::Connect);
+                return Err(Error::explain(ErrorType::ConnectError, "no server can be asked").into_up());
+            }
+        };
+        self.attempts.begin(server, timeouts.read);
+        // What was read of the body is sent once more.
+        self.body.bytes = 0;
         Ok(peer)
     }
 
@@ -331,8 +282,20 @@ impl Exchange {
         }
     }
 
+    /// The attempt has a connection.
+    ///
+    /// # Errors
+    /// When it is a pooled one that the upstream has closed.
+    pub(super) fn attached(&mut self, reused: bool, digest: Option<&Digest>) -> Result<()> {
+        let protocol = self.upstream()?.protocol();
+        self.attempts.attached(reused, protocol, digest)
+    }
+
     /// A connection was made, and this is about to be sent on it.
-    pub(super) fn connected(&mut self, session: &mut Session, request: &RequestHeader) {
+    ///
+    /// # Errors
+    /// When the upstream does not speak what the settings say.
+    pub(super) fn connected(&mut self, session: &mut Session, request: &RequestHeader) -> Result<()> {
         // Such a call may be open for long before its answer begins.
         if self.deadline.is_some() && respond::is_grpc(session) {
             self.expire();
@@ -341,36 +304,70 @@ impl Exchange {
             }
         }
         self.attempts.asks_to_switch = request.headers.contains_key(header::UPGRADE);
+        let upstream = self.upstream()?;
         if let Some(server) = &self.attempts.server {
-            server.accepted();
+            upstream.accepted(server);
+            // SECURITY: pingora goes on with HTTP/1 then: `an_upstream_that_does_not_speak_http2_is_refused`.
+            if upstream.protocol() == Protocol::Http2 && request.version != Version::HTTP_2 {
+                upstream.tell_other_protocol(server);
+                return Err(Error::explain(ErrorType::InvalidH2, "the upstream does not speak HTTP/2").into_up());
+            }
         }
+        Ok(())
     }
 
     /// No connection was made. True when another server should be asked.
-    pub(super) fn refused(&mut self, error: &ErrorType) -> bool {
+    pub(super) fn refused(&mut self, error: &Error) -> bool {
+        let Stage::Admitted(admitted) = &self.stage else { return false };
+        let Ok(upstream) = admitted.upstream() else { return false };
         if let Some(server) = &self.attempts.server {
-            server.refused();
+            upstream.refused(server, error);
         }
-        self.failed(error);
-        self.attempts.made < self.upstream().map_or(0, Upstream::size).min(MOST_ATTEMPTS)
+        let again = self.attempts.grants_another(error.etype(), upstream);
+        self.note_failure(kind_of(error.etype()));
+        again
     }
 
-    /// An attempt failed.
-    pub(super) fn failed(&mut self, error: &ErrorType) {
-        let (kind, denial) = upstream_error(error);
+    /// The attempt failed after a connection was made. True when the request should be sent again.
+    pub(super) fn failed(&mut self, error: &Error, reused: bool, replay: Replay) -> bool {
+        let Stage::Admitted(admitted) = &self.stage else { return false };
+        let Ok(upstream) = admitted.upstream() else { return false };
+        let verdict = self.attempts.verdict(error, reused);
+        let again = self.attempts.grants(verdict, replay, (reused, upstream));
+        match verdict {
+            Verdict::Stale if again => {}
+            Verdict::Unsettled if again => self.unsettled = Some(kind_of(error.etype())),
+            Verdict::Stale | Verdict::Unsettled => self.note_failure(kind_of(error.etype())),
+            Verdict::Failed(kind) => self.note_failure(kind),
+        }
+        again
+    }
+
+    /// Counts a failure, against the server too where it is to blame.
+    fn note_failure(&mut self, kind: UpstreamError) {
         if let Ok(upstream) = self.upstream() {
-            self.telemetry.metrics.record_upstream_error(upstream.id(), kind);
+            let metrics = &self.telemetry.metrics;
+            metrics.record_upstream_error(upstream.id(), kind);
+            if let Some(server) = &self.attempts.server
+                && self.attempts.blames(kind)
+                && upstream.failed(server)
+            {
+                metrics.record_upstream_ejection(upstream.id());
+            }
         }
-        self.fault = Some(denial);
+        self.fault = Some(denial_of(kind));
     }
 
-    /// The head of the upstream's answer is here.
+    /// The head of an answer is here, or what announces one.
     ///
     /// # Errors
-    /// When it switches protocols and was not asked to, or to another one: what the client sends next would pass undecided.
+    /// When it switches protocols and was not asked to, or to another one, or announces without end.
     pub(super) fn answered(&mut self, answer: &ResponseHeader) -> Result<()> {
-        self.attempts.may_answer(answer)?;
+        if !self.attempts.answered(answer)? {
+            return Ok(());
+        }
         self.fault = None;
+        self.judge(answer.status);
         if answer.status == StatusCode::SWITCHING_PROTOCOLS
             && let Some(edge) = &self.edge
         {
@@ -384,6 +381,16 @@ impl Exchange {
             self.telemetry.metrics.record_upstream(upstream.id(), took);
         }
         Ok(())
+    }
+
+    /// What the status of an answer says about the server.
+    fn judge(&self, status: StatusCode) {
+        let (Ok(upstream), Some(server)) = (self.upstream(), &self.attempts.server) else { return };
+        if !matches!(status.as_u16(), 502..=504) {
+            upstream.succeeded(server);
+        } else if upstream.failed(server) {
+            self.telemetry.metrics.record_upstream_ejection(upstream.id());
+        }
     }
 
     /// The head of the answer is about to be written. A stream is accounted for now: nobody wants to learn of it when it is over.
@@ -426,6 +433,9 @@ impl Exchange {
             if is_end {
                 edge.body_complete();
             }
+        }
+        if is_end {
+            self.attempts.sent();
         }
         let limit = self.body_limit(&self.admission()?.permit);
         if !self.body.takes(bytes, limit) {
@@ -529,6 +539,7 @@ impl Exchange {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
+        self.attempts.end();
         let cut = self.edge.as_ref().and_then(edge::Exchange::cut);
         if !self.is_finished && cut.is_none() && matches!(self.stage, Stage::Received) {
             // A panic has taken the request away in the middle.
@@ -548,34 +559,23 @@ mod tests {
         config::AuditDestination,
         gate::testing::{PUBLIC, generation},
         proxy::Upstreams,
+        reload::Trust,
         telemetry::{AuditSink, Metrics},
     };
 
-    #[test]
-    fn an_exchange_that_was_not_admitted_has_no_peer() {
+    #[tokio::test]
+    async fn an_exchange_that_was_not_admitted_has_no_peer() {
         let generation = generation("upstreams: [ { id: app, endpoints: ['http://127.0.0.1:9'] } ]", PUBLIC);
-        let upstreams = Arc::new(Upstreams::build(generation.settings(), None));
+        let upstreams = Arc::new(Upstreams::build(generation.settings(), &[Trust::platform()], None));
         let metrics = Arc::new(Metrics::new().unwrap());
         let audit = AuditSink::open(&AuditDestination::Off, Arc::clone(&metrics)).unwrap();
         let telemetry = Arc::new(Telemetry { metrics, audit });
         let mut exchange = Exchange::new(telemetry, Arc::new(Serving { generation, upstreams }));
-        assert!(exchange.next_peer().is_err());
+        assert!(exchange.next_peer(true).await.is_err());
         exchange.settle(Denial::NoRoute);
-        assert!(exchange.next_peer().is_err());
+        assert!(exchange.next_peer(true).await.is_err());
         assert!(exchange.count_body(1, false).is_err());
         exchange.finished(Some(404), None);
-    }
-
-    #[test]
-    fn an_upstream_that_switches_protocols_unasked_is_refused() {
-        let mut attempts = Attempts::default();
-        let mut switch = ResponseHeader::build(101, None).unwrap();
-        switch.insert_header("upgrade", "WebSocket").unwrap();
-        let error = attempts.may_answer(&switch).unwrap_err();
-        assert_eq!(upstream_error(error.etype()), (UpstreamError::InvalidAnswer, Denial::UpstreamUnreachable));
-        assert!(attempts.may_answer(&ResponseHeader::build(200, None).unwrap()).is_ok());
-        attempts.asks_to_switch = true;
-        assert!(attempts.may_answer(&switch).is_ok());
     }
 
     #[test]

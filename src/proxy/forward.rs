@@ -23,16 +23,20 @@ pub(super) fn strip_reserved(request: &mut RequestHeader, reserved: &ReservedHea
 
 /// Removes the fields that `Connection` nominates, so that nothing is decided on what is not forwarded (RFC 9110 section 7.6.1).
 pub(super) fn strip_nominated(request: &mut RequestHeader) {
-    let nominated: Vec<_> = Headers::new(&request.headers)
+    for name in nominated(&request.headers) {
+        request.remove_header(&name);
+    }
+}
+
+/// The fields that `Connection` nominates, but for those that are not its to nominate.
+pub(super) fn nominated(headers: &http::HeaderMap) -> Vec<http::HeaderName> {
+    Headers::new(headers)
         .all(&header::CONNECTION)
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
         .filter_map(|name| name.trim().parse::<http::HeaderName>().ok())
         .filter(|name| !KEPT_THOUGH_NOMINATED.contains(name))
-        .collect();
-    for name in nominated {
-        request.remove_header(&name);
-    }
+        .collect()
 }
 
 /// Removes an `Upgrade` that `Connection` does not name: it asks for nothing (RFC 9110 section 7.8), but some readers take it for a
@@ -67,6 +71,12 @@ pub(super) fn apply(request: &mut RequestHeader, admitted: &Admitted, host: &Ups
     let (permit, reading) = (&admitted.permit, &admitted.reading);
     // SECURITY: once more on the copy that is sent, on each attempt: `what_a_filter_put_back_is_stripped_from_the_copy_that_is_sent`.
     strip_reserved(request, admitted.serving.generation.reserved_headers());
+    // HTTP/2 says the host beside the target, which is replaced; pingora puts it back there.
+    if let Some(authority) = request.uri.authority().map(|authority| authority.as_str().to_owned())
+        && !request.headers.contains_key(&header::HOST)
+    {
+        request.insert_header(header::HOST, authority)?;
+    }
     request.set_uri(uri(&admitted.wire_target)?);
 
     for place in admitted.credentials_to_remove() {
@@ -128,12 +138,13 @@ mod tests {
             reading::{Peer, Reading},
             request_id::RequestId,
         },
+        reload::Trust,
     };
 
     #[test]
     fn what_a_filter_put_back_is_stripped_from_the_copy_that_is_sent() {
         let generation = generation("upstreams: [ { id: app, endpoints: ['http://127.0.0.1:9'] } ]", PUBLIC);
-        let upstreams = Arc::new(Upstreams::build(generation.settings(), None));
+        let upstreams = Arc::new(Upstreams::build(generation.settings(), &[Trust::platform()], None));
         let mut request = RequestHeader::build("GET", b"/public?a", None).unwrap();
         request.insert_header("host", "app").unwrap();
         let peer = Peer { address: IpAddr::from([127, 0, 0, 1]), secure: false, certificate: None };

@@ -20,8 +20,8 @@ use crate::{
     },
 };
 
-/// Attempts over all servers; the exchange stops earlier when there are fewer.
-const MOST_ATTEMPTS: usize = 4;
+/// The first attempt, one on a new connection for a pooled one that was closed, and the most retries of the settings.
+const MOST_ATTEMPTS: usize = 7;
 
 /// Idle upstream connections that are kept, over all upstreams.
 const IDLE_UPSTREAM_CONNECTIONS: usize = 512;

@@ -29,7 +29,7 @@ pub(super) struct Reading {
 pub(super) enum Answer {
     /// One that comes to an end by itself.
     Message,
-    /// Server-sent events: it may be silent for long.
+    /// Server-sent events, or the messages of a gRPC call: it may be silent for long.
     EventStream,
     /// A tunnel: likewise.
     WebSocket,
@@ -56,7 +56,8 @@ impl Reading {
         };
         let target = Target::parse(request.raw_path(), &host)?;
         let forwarded = settings.trusted_proxies.forwarded(peer.address, peer.secure, &host, headers);
-        let (websocket, event_stream) = (is_websocket(request, headers), wants_event_stream(headers));
+        let (websocket, event_stream) =
+            (is_websocket(request, headers), wants_event_stream(headers) || is_grpc(headers));
         Ok(Self { target, host, forwarded, websocket, event_stream, client_certificate: peer.certificate })
     }
 
@@ -104,6 +105,11 @@ fn is_websocket(request: &RequestHeader, headers: Headers<'_>) -> bool {
 /// Every `EventSource` asks for its own media type (HTML, section 9.2).
 fn wants_event_stream(headers: Headers<'_>) -> bool {
     headers.all(&header::ACCEPT).any(|value| memchr::memmem::find(value.as_bytes(), b"text/event-stream").is_some())
+}
+
+/// A gRPC call may be a stream; its head does not tell.
+fn is_grpc(headers: Headers<'_>) -> bool {
+    headers.all(&header::CONTENT_TYPE).any(|value| value.as_bytes().starts_with(b"application/grpc"))
 }
 
 #[cfg(test)]

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version, header};
-use pingora::{Result, http::ResponseHeader, protocols::http::HttpTask, proxy::Session};
+use pingora::{Error, ErrorType, Result, http::ResponseHeader, protocols::http::HttpTask, proxy::Session};
 
-use super::{annotate::annotate, body, exchange::Exchange, stream};
+use super::{annotate::annotate, body, exchange::Exchange, forward, stream};
 use crate::{
     gate::{Denial, Face, Preflight},
     request::ReservedHeaders,
@@ -151,6 +151,7 @@ fn is_worth_draining(request: &HeaderMap) -> bool {
 /// The upstream's answer on its way to the client: no identity, the route's own edits, and the request's id.
 pub(super) fn edit(response: &mut ResponseHeader, exchange: &Exchange) -> Result<()> {
     let edits = &exchange.admission()?.permit.route().response_headers;
+    strip_hop_by_hop(response);
     strip_identity(response, exchange.serving.generation.reserved_headers());
     for name in &edits.remove {
         response.remove_header(name);
@@ -161,6 +162,45 @@ pub(super) fn edit(response: &mut ResponseHeader, exchange: &Exchange) -> Result
     annotate(response, &exchange.seen)?;
     response.insert_header("x-request-id", exchange.request_id())?;
     Ok(())
+}
+
+/// Refuses an answer whose end two readers could see at different places.
+///
+/// # Errors
+/// When it is transferred in any other way than `chunked`, or in a version that knows none.
+pub(super) fn check_framing(response: &ResponseHeader) -> Result<()> {
+    let codings: Vec<_> =
+        response.headers.get_all(header::TRANSFER_ENCODING).iter().map(HeaderValue::as_bytes).collect();
+    let is_plain = match codings.as_slice() {
+        [] => true,
+        [coding] => coding.eq_ignore_ascii_case(b"chunked") && response.version == Version::HTTP_11,
+        [_, _, ..] => false,
+    };
+    // SECURITY: held by `only_chunked_answers_have_a_coding`.
+    if is_plain {
+        Ok(())
+    } else {
+        Err(Error::explain(ErrorType::InvalidHTTPHeader, "the answer's transfer coding is not `chunked`").into_up())
+    }
+}
+
+/// What the upstream says about its own connection is of no account beyond it (RFC 9110 section 7.6.1). `Transfer-Encoding` stays: pingora
+/// frames the answer anew by it.
+fn strip_hop_by_hop(response: &mut ResponseHeader) {
+    if response.status == StatusCode::SWITCHING_PROTOCOLS {
+        return;
+    }
+    // SECURITY: held by `what_concerns_the_upstreams_connection_does_not_reach_the_client`.
+    let nominated = forward::nominated(&response.headers);
+    let is_hop = |name: &HeaderName| {
+        let text = name.as_str();
+        matches!(text, "connection" | "keep-alive" | "te" | "upgrade") || text.starts_with("proxy-")
+    };
+    let found: Vec<_> =
+        response.headers.keys().filter(|name| is_hop(name) || nominated.contains(name)).cloned().collect();
+    for name in found {
+        response.remove_header(&name);
+    }
 }
 
 /// Frames the answer for the version that the client speaks; the gateway's own is HTTP/1.1.
@@ -197,6 +237,57 @@ mod tests {
         assert!(is_worth_draining(&request));
         request.insert(header::EXPECT, HeaderValue::from_static("100-continue"));
         assert!(!is_worth_draining(&request));
+    }
+
+    #[test]
+    fn only_chunked_answers_have_a_coding() {
+        let check = |version, codings: &[&str]| {
+            let mut response = ResponseHeader::build(200, None).unwrap();
+            response.set_version(version);
+            codings.iter().for_each(|coding| _ = response.append_header("Transfer-Encoding", *coding).unwrap());
+            check_framing(&response).is_ok()
+        };
+        for codings in [&[][..], &["chunked"], &["Chunked"]] {
+            assert!(check(Version::HTTP_11, codings), "{codings:?}");
+        }
+        for codings in
+            [&["gzip"][..], &["gzip, chunked"], &["chunked, gzip"], &["chunked", "chunked"], &["xchunked"], &[""]]
+        {
+            assert!(!check(Version::HTTP_11, codings), "{codings:?}");
+        }
+        assert!(!check(Version::HTTP_10, &["chunked"]) && check(Version::HTTP_10, &[]) && check(Version::HTTP_2, &[]));
+    }
+
+    #[test]
+    fn what_concerns_the_upstreams_connection_does_not_reach_the_client() {
+        let mut response = ResponseHeader::build(200, None).unwrap();
+        for (name, value) in [
+            ("Connection", "close, X-Hop"),
+            ("Connection", "x-more, Content-Length, Transfer-Encoding, Set-Cookie"),
+            ("Keep-Alive", "timeout=5"),
+            ("Proxy-Authenticate", "Basic"),
+            ("Proxy-Connection", "keep-alive"),
+            ("Proxy-Anything", "1"),
+            ("Upgrade", "h2c"),
+            ("TE", "trailers"),
+            ("X-Hop", "1"),
+            ("X-More", "1"),
+            ("Set-Cookie", "a=b"),
+            ("Content-Length", "3"),
+            ("X-Kept", "1"),
+        ] {
+            response.append_header(name, value).unwrap();
+        }
+        strip_hop_by_hop(&mut response);
+        let mut left: Vec<_> = response.headers.keys().map(http::HeaderName::as_str).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["content-length", "x-kept"]);
+
+        let mut switch = ResponseHeader::build(101, None).unwrap();
+        switch.append_header("Connection", "Upgrade").unwrap();
+        switch.append_header("Upgrade", "websocket").unwrap();
+        strip_hop_by_hop(&mut switch);
+        assert_eq!(switch.headers.len(), 2);
     }
 
     #[test]

@@ -15,6 +15,10 @@ mod footguns;
 #[cfg(test)]
 mod framing;
 #[cfg(test)]
+mod health;
+#[cfg(test)]
+mod hostile_upstreams;
+#[cfg(test)]
 mod http2_abuse;
 #[cfg(test)]
 mod identity;
@@ -36,5 +40,7 @@ mod support;
 mod targets;
 #[cfg(test)]
 mod tls;
+#[cfg(test)]
+mod tls_upstreams;
 #[cfg(test)]
 mod upstreams;

@@ -156,6 +156,10 @@ fn without(section: &str) -> String {
         section if section.starts_with("identity") => {
             provider("cognito: { user_pool_id: eu-west-1_A, client_ids: [web] }")
         }
+        "upstreams[].tls" => format!("{IDENTITY}upstreams: [{{ id: a, endpoints: ['https://a'] }}]\n"),
+        "upstreams[].health_check" => {
+            format!("{IDENTITY}upstreams: [{{ id: a, endpoints: ['http://a'], health_check: {{ path: /b }} }}]\n")
+        }
         section if section.starts_with("upstreams") => {
             format!("{IDENTITY}upstreams: [{{ id: a, endpoints: ['http://a'] }}]\n")
         }
@@ -196,6 +200,12 @@ fn setting(section: &str, name: &str, value: &str) -> String {
         "listeners[].tls.client_certificates" => {
             with(&tls_with(&format!("client_certificates: {{ ca: c, {name}: {value} }}")))
         }
+        "upstreams[].health_check" => format!(
+            "{IDENTITY}upstreams: [{{ id: a, endpoints: ['http://a'], health_check: {{ path: /b, {name}: {value} }} }}]\n"
+        ),
+        "upstreams[].outlier_ejection" => format!(
+            "{IDENTITY}upstreams: [{{ id: a, endpoints: ['http://a'], outlier_ejection: {{ {name}: {value} }} }}]\n"
+        ),
         "policies.cerbos" => with(&format!("policies: {{ cerbos: {{ {name}: {value} }} }}")),
         section => with(&format!("{section}: {{ {name}: {value} }}")),
     }

@@ -113,6 +113,18 @@ pub(super) const UPSTREAM_ERRORS: Definition = counter(
     ],
     "Attempts at an upstream that failed.",
 );
+pub(super) const UPSTREAM_SERVERS: Definition = gauge(
+    "cogward_upstream_servers",
+    &[UPSTREAM, Label("state", "`available`, `resting`, `ejected`, `unhealthy`, `unresolved`")],
+    "Servers of an upstream, each address of a name by itself; a name without an address counts once, as `unresolved`.",
+);
+pub(super) const UPSTREAM_EJECTIONS: Definition = counter(
+    "cogward_upstream_ejections_total",
+    &[UPSTREAM],
+    "Times that a server was ejected because it failed requests in a row.",
+);
+pub(super) const UPSTREAM_RETRIES: Definition =
+    counter("cogward_upstream_retries_total", &[UPSTREAM], "Attempts at an upstream after the first one of a request.");
 pub(super) const VERIFICATIONS: Definition = counter(
     "cogward_token_verifications_total",
     &[PROVIDER, Label("result", "`ok`, or the first check that failed, such as `token_expired`")],
@@ -229,6 +241,9 @@ pub const REFERENCE: &[Definition] = &[
     DECISION_DURATION,
     UPSTREAM_DURATION,
     UPSTREAM_ERRORS,
+    UPSTREAM_SERVERS,
+    UPSTREAM_EJECTIONS,
+    UPSTREAM_RETRIES,
     VERIFICATIONS,
     TOKEN_CACHE,
     JWKS_FETCHES,

@@ -4,6 +4,7 @@ use expect_test::expect_file;
 use http::{Method, StatusCode};
 
 use super::*;
+use crate::telemetry::ServerStatus;
 
 fn names(routes: &[&str], providers: &[&str], upstreams: &[&str]) -> Names {
     let set = |names: &[&str]| names.iter().map(|name| Box::from(*name)).collect();
@@ -24,6 +25,13 @@ fn touched() -> Metrics {
     metrics.record_decision(Some("profile"), Outcome::Deny, Some("not_owner"), Duration::from_micros(7));
     metrics.record_upstream("contacts", Duration::from_millis(3));
     metrics.record_upstream_error("contacts", UpstreamError::Connect);
+    metrics.record_upstream_ejection("contacts");
+    metrics.record_upstream_retry("contacts");
+    metrics.watch_servers(|| {
+        let server = ServerStatus { endpoint: "http://a:1".into(), address: None, state: ServerState::Unresolved };
+        let upstream = |upstream: &str| UpstreamStatus { upstream: upstream.into(), servers: vec![server.clone()] };
+        vec![upstream("contacts"), upstream("removed-meanwhile")]
+    });
     metrics.record_verification(Some("main"), Err(TokenError::Expired));
     metrics.record_token_cache(true);
     metrics.record_stream_end(StreamKind::WebSocket, StreamEnd::Expired);
@@ -58,6 +66,10 @@ fn what_is_recorded_is_told_with_its_labels() {
         "cogward_decision_duration_seconds_bucket{le=\"0.00001\"} 1",
         "cogward_upstream_duration_seconds_count{upstream=\"contacts\"} 1",
         "cogward_upstream_errors_total{kind=\"connect\",upstream=\"contacts\"} 1",
+        "cogward_upstream_servers{state=\"unresolved\",upstream=\"contacts\"} 1",
+        "cogward_upstream_servers{state=\"available\",upstream=\"contacts\"} 0",
+        "cogward_upstream_ejections_total{upstream=\"contacts\"} 1",
+        "cogward_upstream_retries_total{upstream=\"contacts\"} 1",
         "cogward_token_verifications_total{provider=\"main\",result=\"token_expired\"} 1",
         "cogward_token_cache_total{result=\"hit\"} 1",
         "cogward_streams_ended_total{cause=\"expired\",kind=\"websocket\"} 1",
