@@ -8,6 +8,7 @@
 mod conn;
 mod crowd;
 mod drain;
+mod expiring;
 mod guard;
 mod head;
 mod http1;

@@ -6,10 +6,10 @@
 use std::fmt::Write;
 
 use super::bounds::{
-    BODY_BYTES, BODY_STALL, Bounds, CONNECT, CONNECTIONS, DECISION_BODY_BYTES, EXCHANGE_TIME, HEADER_BYTES,
-    HEADER_TIMEOUT, HEADERS, IDLE, KEEPALIVE, KEY_MIN_REFETCH, KEY_REFRESH, KEY_STALE, KEY_TIMEOUT, LEEWAY,
-    MAX_LIFETIME, MIN_RATE, POLL, READ, REQUESTS, REQUESTS_PER_CONNECTION, SHUTDOWN_DELAY, SHUTDOWN_GRACE, STREAM_IDLE,
-    STREAMS, TARGET_BYTES, TLS_HANDSHAKE, TOKEN_BYTES, TOKEN_CACHE, WRITE, WRITE_STALL,
+    BODY_BYTES, BODY_STALL, Bounds, CONNECT, CONNECTIONS, DECISION_BODY_BYTES, EXCHANGE_TIME, EXPIRY_GRACE,
+    HEADER_BYTES, HEADER_TIMEOUT, HEADERS, IDLE, KEEPALIVE, KEY_MIN_REFETCH, KEY_REFRESH, KEY_STALE, KEY_TIMEOUT,
+    LEEWAY, MAX_LIFETIME, MIN_RATE, POLL, READ, REQUESTS, REQUESTS_PER_CONNECTION, SHUTDOWN_DELAY, SHUTDOWN_GRACE,
+    STREAM_IDLE, STREAMS, TARGET_BYTES, TLS_HANDSHAKE, TOKEN_BYTES, TOKEN_CACHE, WRITE, WRITE_STALL,
 };
 use crate::units::{ByteSize, Span};
 
@@ -333,6 +333,13 @@ pub const KEYS: &[Key] = &[
         Shape::Size(MIN_RATE),
         "Bytes a second that a client must bring or take while the gateway waits for it",
     ),
+    key("streams", OPTIONAL, "When WebSockets, event streams and gRPC calls end, where a route does not say otherwise"),
+    key(
+        "streams.end_at_expiry",
+        Shape::Bool { default: true },
+        "They end when the token expires that opened them. `false` leaves that to the upstream",
+    ),
+    key("streams.expiry_grace", Shape::Duration(EXPIRY_GRACE), "So long after it"),
 ];
 
 /// [`KEYS`] as a Markdown table.

@@ -4,6 +4,7 @@
 //! HTTP/1 exchanges are ended by the guarded stream, HTTP/2 ones by dropping their future, which resets the stream alone.
 
 use std::{
+    fmt,
     net::SocketAddr,
     sync::{
         Arc, Mutex, PoisonError,
@@ -18,6 +19,7 @@ use tokio::{sync::Notify, time::Instant};
 use super::{
     crowd::{Place, Turn},
     drain::Draining,
+    expiring,
     guard::due,
     refusal::EdgeEvent,
 };
@@ -35,7 +37,7 @@ pub struct TlsFacts {
 /// What an exchange has turned into after `101 Switching Protocols`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tunnel {
-    /// WebSocket: it is told why it ends, by a Close frame 1008.
+    /// WebSocket: it is told why it ends, by a Close frame.
     WebSocket,
     /// Anything else: it just ends.
     Opaque,
@@ -44,7 +46,7 @@ pub enum Tunnel {
 /// Why the edge ended an exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cut {
-    /// Its deadline has passed: that of [`Exchange::expire_in`], or the longest life of any exchange.
+    /// Its deadline has passed ([`Exchange::expire_in`]).
     Expired,
     /// The request body stopped coming, or came too slowly.
     BodyStalled,
@@ -56,9 +58,41 @@ pub enum Cut {
     FrameStalled,
     /// Too many HTTP/2 frames that ask for nothing, or too many requests that were reset.
     Flooded,
+    /// The gateway stops, and the grace is over.
+    Shutdown,
+    /// It has lived as long as any exchange may.
+    Overdue,
 }
 
+/// What the peers of a WebSocket are told at its end (RFC 6455 section 7.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Farewell {
+    /// The status code for the client.
+    pub(super) client: u16,
+    /// The status code for the upstream, in the client's name.
+    pub(super) upstream: u16,
+    /// The reason.
+    pub(super) text: &'static str,
+}
+
+/// The endpoint goes away.
+const GOING_AWAY: u16 = 1001;
+/// A policy says so.
+const POLICY_VIOLATION: u16 = 1008;
+
 impl Cut {
+    /// What is said; nothing where the client has stopped to listen.
+    pub(super) const fn farewell(self) -> Option<Farewell> {
+        match self {
+            Cut::Expired => Some(Farewell { client: POLICY_VIOLATION, upstream: GOING_AWAY, text: "token expired" }),
+            Cut::Shutdown => Some(Farewell { client: GOING_AWAY, upstream: GOING_AWAY, text: "gateway stops" }),
+            Cut::Overdue => {
+                Some(Farewell { client: POLICY_VIOLATION, upstream: GOING_AWAY, text: "open for too long" })
+            }
+            Cut::BodyStalled | Cut::BodyMalformed | Cut::WriteStalled | Cut::FrameStalled | Cut::Flooded => None,
+        }
+    }
+
     const fn code(self) -> u8 {
         match self {
             Cut::Expired => 1,
@@ -67,12 +101,22 @@ impl Cut {
             Cut::WriteStalled => 4,
             Cut::FrameStalled => 5,
             Cut::Flooded => 6,
+            Cut::Shutdown => 7,
+            Cut::Overdue => 8,
         }
     }
 
     /// Every cause.
-    pub const ALL: [Cut; 6] =
-        [Cut::Expired, Cut::BodyStalled, Cut::BodyMalformed, Cut::WriteStalled, Cut::FrameStalled, Cut::Flooded];
+    pub const ALL: [Cut; 8] = [
+        Cut::Expired,
+        Cut::BodyStalled,
+        Cut::BodyMalformed,
+        Cut::WriteStalled,
+        Cut::FrameStalled,
+        Cut::Flooded,
+        Cut::Shutdown,
+        Cut::Overdue,
+    ];
 
     fn from_code(code: u8) -> Option<Cut> {
         Cut::ALL.into_iter().find(|cut| cut.code() == code)
@@ -132,6 +176,11 @@ impl Conn {
         self.draining.has_begun()
     }
 
+    /// Whether the process stops.
+    pub(super) fn draining(&self) -> &Draining {
+        &self.draining
+    }
+
     /// Forgets what belonged to the exchange before. The new one lives so long at most.
     pub(super) fn begin_exchange(&self, within: Duration) {
         let latest = self.after(within);
@@ -173,13 +222,31 @@ impl Conn {
         }
     }
 
+    pub(super) fn set_tunnel(&self, tunnel: Tunnel) {
+        let code = match tunnel {
+            Tunnel::WebSocket => 1,
+            Tunnel::Opaque => 2,
+        };
+        self.tunnel.store(code, Relaxed);
+    }
+
     pub(super) fn note_cut(&self, cut: Cut) {
         self.cut.store(cut.code(), Relaxed);
         self.tell(EdgeEvent::Cut(cut));
     }
 
-    fn expire_in(&self, remaining: Duration) {
-        self.deadline.store(self.after(remaining).min(self.latest.load(Relaxed)), Relaxed);
+    pub(super) fn expire_in(&self, remaining: Duration) {
+        let at = self.after(remaining);
+        let latest = self.latest.load(Relaxed);
+        self.deadline.store(if latest == 0 { at } else { at.min(latest) }, Relaxed);
+    }
+
+    /// What it means that the deadline has passed.
+    pub(super) fn overdue(&self) -> Cut {
+        match self.deadline.load(Relaxed) == self.latest.load(Relaxed) {
+            true => Cut::Overdue,
+            false => Cut::Expired,
+        }
     }
 
     /// As a deadline holds it.
@@ -224,7 +291,7 @@ impl Exchange {
     }
 
     /// Ends the exchange after this time, whatever it does then: a WebSocket gets Close 1008, a HTTP/2 stream a reset, anything else a
-    /// closed connection. Called again, it replaces the time. Never later than the limits say.
+    /// closed connection without the end of its body. Called again, it replaces the time. Never later than the limits say.
     pub fn expire_in(&self, remaining: Duration) {
         match &self.stream {
             Some(stream) => stream.expire_in(remaining),
@@ -232,14 +299,25 @@ impl Exchange {
         }
     }
 
+    /// Lets an HTTP/2 session end at the time of [`Exchange::expire_in`] by an error that filters see, so that they can still end the
+    /// answer. For each attempt, before the request is sent; [`Exchange::unwatch`] must come before the next one and before an answer.
+    pub fn watch(&self, session: &mut ServerSession) {
+        if let Some(stream) = &self.stream {
+            expiring::watch(session, stream);
+        }
+    }
+
+    /// Gives back the session as it was before [`Exchange::watch`].
+    pub fn unwatch(&self, session: &mut ServerSession) {
+        if let Some(stream) = &self.stream {
+            expiring::unwatch(session, stream);
+        }
+    }
+
     /// The upstream has agreed to switch protocols: from now on bytes pass in both directions. Must be called before the 101 is
     /// written; without it the client's bytes are held back as a next request.
     pub fn upgraded(&self, tunnel: Tunnel) {
-        let code = match tunnel {
-            Tunnel::WebSocket => 1,
-            Tunnel::Opaque => 2,
-        };
-        self.conn.tunnel.store(code, Relaxed);
+        self.conn.set_tunnel(tunnel);
     }
 
     /// A request body is awaited: on HTTP/2 the body clock starts. The clock of an HTTP/1 body runs by itself.
@@ -267,7 +345,7 @@ impl Exchange {
     /// context.
     pub fn cut(&self) -> Option<Cut> {
         let cut = match &self.stream {
-            Some(stream) => Cut::from_code(stream.cut.load(Relaxed)),
+            Some(stream) => stream.cut(),
             None => None,
         };
         cut.or_else(|| Cut::from_code(self.conn.cut.load(Relaxed)))
@@ -278,33 +356,47 @@ tokio::task_local! {
     pub(super) static CUTOFF: Arc<Cutoff>;
 }
 
+/// How long an exchange that is told politely to end may take to do so.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// When an HTTP/2 exchange ends at the latest.
-#[derive(Debug)]
 pub(super) struct Cutoff {
     body_stall: Duration,
     /// The least bytes of a body in that time.
     due: usize,
-    /// The latest end of the exchange.
-    latest: Option<Instant>,
     /// Among the requests in flight.
     turn: Option<Turn>,
     times: Mutex<Times>,
     earlier: Notify,
     cut: AtomicU8,
+    /// A session that was watched.
+    parked: Mutex<Option<ServerSession>>,
+}
+
+impl fmt::Debug for Cutoff {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cutoff").field("times", &self.times).finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug)]
 struct Times {
     expires: Option<Instant>,
+    /// No exchange lives longer.
+    latest: Option<Instant>,
+    /// The session knows by itself when it expires.
+    polite: bool,
     body: Option<Instant>,
     window: usize,
 }
 
 impl Times {
     fn next(&self) -> Option<(Instant, Cut)> {
-        let expires = self.expires.map(|at| (at, Cut::Expired));
+        let extra = if self.polite { LAST_WORDS } else { Duration::ZERO };
+        let expires = self.expires.map(|at| (at + extra, Cut::Expired));
         let body = self.body.map(|at| (at, Cut::BodyStalled));
-        [expires, body].into_iter().flatten().min_by_key(|(at, _)| *at)
+        let latest = self.latest.map(|at| (at, Cut::Overdue));
+        [expires, latest, body].into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 }
 
@@ -314,11 +406,11 @@ impl Cutoff {
         Cutoff {
             body_stall: limits.body_stall,
             due: due(limits.min_rate, limits.body_stall),
-            latest,
             turn: conn.turn(limits.requests),
-            times: Mutex::new(Times { expires: latest, body: None, window: 0 }),
+            times: Mutex::new(Times { expires: None, latest, polite: false, body: None, window: 0 }),
             earlier: Notify::new(),
             cut: AtomicU8::new(0),
+            parked: Mutex::default(),
         }
     }
 
@@ -327,9 +419,41 @@ impl Cutoff {
     }
 
     fn expire_in(&self, remaining: Duration) {
-        let at = Instant::now().checked_add(remaining);
-        self.times().expires = [at, self.latest].into_iter().flatten().min();
+        self.times().expires = Instant::now().checked_add(remaining);
         self.earlier.notify_one();
+    }
+
+    /// Whether the session knows by itself when it expires; it is then reset a moment later only.
+    pub(super) fn set_polite(&self, polite: bool) {
+        self.times().polite = polite;
+        self.earlier.notify_one();
+    }
+
+    /// Resolves when the exchange has expired, by what is known when it is asked.
+    pub(super) async fn expired(&self) {
+        let at = self.times().expires;
+        match at {
+            Some(at) => tokio::time::sleep_until(at).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    pub(super) fn note_cut(&self, cut: Cut) {
+        self.cut.store(cut.code(), Relaxed);
+    }
+
+    /// Why the edge has ended the exchange, if it has.
+    pub(super) fn cut(&self) -> Option<Cut> {
+        Cut::from_code(self.cut.load(Relaxed))
+    }
+
+    /// Keeps a session until it is asked for.
+    pub(super) fn park(&self, session: ServerSession) {
+        *self.parked.lock().unwrap_or_else(PoisonError::into_inner) = Some(session);
+    }
+
+    pub(super) fn unpark(&self) -> Option<ServerSession> {
+        self.parked.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     fn body_awaited(&self) {
@@ -369,7 +493,7 @@ impl Cutoff {
             if let Some((at, cut)) = self.times().next()
                 && at <= Instant::now()
             {
-                self.cut.store(cut.code(), Relaxed);
+                self.note_cut(cut);
                 return cut;
             }
         }

@@ -7,6 +7,7 @@
 
 mod budget;
 mod clock;
+mod farewell;
 mod frames;
 mod framing;
 mod linger;
@@ -31,13 +32,14 @@ use tokio::{
 
 use self::{
     clock::Clock,
+    farewell::Talk,
     frames::{Http2Frames, Progress},
     output::Output,
     pace::Pace,
 };
 pub(super) use self::{frames::PREFACE, framing::Body, linger::turn_away, pace::due};
 use super::{
-    conn::{Conn, Cut},
+    conn::{Conn, Cut, Tunnel},
     refusal::EdgeEvent,
 };
 use crate::config::Limits;
@@ -63,6 +65,8 @@ pub(super) struct Guard {
     deadline: Clock,
     /// When that clock rings: not after the deadline, perhaps before it.
     deadline_at: Option<Instant>,
+    /// What is said on a WebSocket.
+    talk: Option<Box<Talk>>,
     failed: bool,
 }
 
@@ -112,6 +116,7 @@ impl Guard {
             pace: Pace::default(),
             deadline: Clock::default(),
             deadline_at: None,
+            talk: None,
             failed: false,
         }
     }
@@ -134,6 +139,7 @@ impl Guard {
         self.conn.begin_exchange(self.limits.exchange_time);
         self.pace.rest();
         self.output.rest();
+        self.talk = None;
         self.protocol = Protocol::Http1(Flow::Head { left: length.min(self.input.len()), body });
     }
 
@@ -160,7 +166,7 @@ impl Guard {
     /// Whether the client may still be sending what nobody will read.
     fn is_unread(&self) -> bool {
         match &self.protocol {
-            Protocol::Http1(flow) => !matches!(flow, Flow::Rest) || !self.input.is_empty(),
+            Protocol::Http1(flow) => !matches!(flow, Flow::Rest) || !self.input.is_empty() || self.has_parted(),
             Protocol::Http2(_) => false,
         }
     }
@@ -220,7 +226,7 @@ impl Guard {
         }
         let Ok(taken) = body.take(fresh) else {
             buf.set_filled(before);
-            return self.fail(cx, Cut::BodyMalformed);
+            return self.fail(Cut::BodyMalformed);
         };
         let complete = body.is_complete();
         if let Some(surplus) = fresh.get(taken..).filter(|surplus| !surplus.is_empty()) {
@@ -243,7 +249,7 @@ impl Guard {
         let within = self.limits.body_stall;
         // SECURITY: `a_body_that_drips_is_cut`, `a_body_below_the_least_rate_is_cut`.
         if self.pace.is_too_slow(cx, within, due(self.limits.min_rate, within)) {
-            return self.fail(cx, Cut::BodyStalled);
+            return self.fail(Cut::BodyStalled);
         }
         self.await_deadline(cx)
     }
@@ -262,15 +268,25 @@ impl Guard {
     }
 
     fn read_tunnel(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.is_expired(cx) {
-            return self.fail(cx, Cut::Expired);
+        // SECURITY: what a client says after its token has expired does not pass:
+        // `a_frame_that_comes_after_the_expiry_does_not_reach_the_upstream`.
+        if let Some(parted) = self.read_farewell(cx, buf) {
+            return parted.map(Ok);
         }
-        if !self.input.is_empty() {
+        if self.conn.tunnel() == Some(Tunnel::Opaque)
+            && let Some(cut) = self.overdue(cx)
+        {
+            return self.fail(cut);
+        }
+        let before = buf.filled().len();
+        if self.input.is_empty() {
+            ready!(Pin::new(&mut self.io).poll_read(cx, buf))?;
+        } else {
             let given = self.input.len().min(buf.remaining());
             buf.put_slice(&self.input.split_to(given));
-            return Poll::Ready(Ok(()));
         }
-        Pin::new(&mut self.io).poll_read(cx, buf)
+        self.heard(buf.filled().get(before..).unwrap_or_default());
+        Poll::Ready(Ok(()))
     }
 
     fn read_http2(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
@@ -292,7 +308,8 @@ impl Guard {
             Progress::Unfinished => self.pace.moved(if frames.is_in_data() { fresh.len() } else { 0 }),
             Progress::Flooded => {
                 buf.set_filled(before);
-                return self.fail(cx, Cut::Flooded);
+                self.output.say_calm(&mut self.io, cx);
+                return self.fail(Cut::Flooded);
             }
         }
         Poll::Ready(Ok(()))
@@ -318,16 +335,19 @@ impl Guard {
             true => (self.limits.body_stall, due(self.limits.min_rate, self.limits.body_stall)),
             false => (self.limits.header_timeout, usize::MAX),
         };
-        if self.pace.is_too_slow(cx, within, due) { self.fail(cx, Cut::FrameStalled) } else { Poll::Pending }
+        if self.pace.is_too_slow(cx, within, due) { self.fail(Cut::FrameStalled) } else { Poll::Pending }
     }
 
     fn await_deadline(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.is_expired(cx) { self.fail(cx, Cut::Expired) } else { Poll::Pending }
+        match self.overdue(cx) {
+            Some(cut) => self.fail(cut),
+            None => Poll::Pending,
+        }
     }
 
-    /// Whether the deadline of the exchange has passed; if not, the task is woken then.
-    fn is_expired(&mut self, cx: &mut Context<'_>) -> bool {
-        let Some(at) = self.conn.deadline() else { return false };
+    /// Why the exchange has to end now, if its deadline has passed; if not, the task is woken then.
+    fn overdue(&mut self, cx: &mut Context<'_>) -> Option<Cut> {
+        let at = self.conn.deadline()?;
         // A clock that rings too early rings for the exchange before; to set it anew for each would cost more.
         if self.deadline_at.is_none_or(|rings| rings > at) {
             self.deadline.stop();
@@ -335,32 +355,30 @@ impl Guard {
         loop {
             let rings = &mut self.deadline_at;
             if self.deadline.poll_until(cx, || *rings.insert(at)).is_pending() {
-                return false;
+                return None;
             }
             if at <= Instant::now() {
-                return true;
+                return Some(self.conn.overdue());
             }
             self.deadline.stop();
         }
     }
 
-    /// Ends the exchange. A WebSocket is told, where a frame may stand.
-    fn fail(&mut self, cx: &mut Context<'_>, cut: Cut) -> Poll<io::Result<()>> {
+    /// Ends the exchange.
+    fn fail(&mut self, cut: Cut) -> Poll<io::Result<()>> {
         if !self.failed {
             self.failed = true;
             self.conn.note_cut(cut);
             tracing::debug!(peer = %self.conn.peer(), ?cut, "the edge has ended an exchange");
-            if matches!(cut, Cut::Expired | Cut::Flooded) {
-                self.output.say_goodbye(&mut self.io, cx);
-            }
         }
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the edge has ended this exchange")))
     }
 
     /// What a write that would block means: wait on, or the end.
     fn await_write<T>(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
-        let cut = if self.is_expired(cx) {
-            Cut::Expired
+        let overdue = if self.conn.tunnel() == Some(Tunnel::WebSocket) { None } else { self.overdue(cx) };
+        let cut = if let Some(cut) = overdue {
+            cut
         } else if self.output.is_stalled(
             cx,
             self.limits.write_stall,
@@ -370,7 +388,7 @@ impl Guard {
         } else {
             return Poll::Pending;
         };
-        self.fail(cx, cut).map(|failed| failed.and(Err(io::ErrorKind::TimedOut.into())))
+        self.fail(cut).map(|failed| failed.and(Err(io::ErrorKind::TimedOut.into())))
     }
 
     /// Writes out what is buffered.
@@ -381,13 +399,17 @@ impl Guard {
         }
     }
 
-    /// Where a tunnel is written to, its frames are followed; an exchange over its deadline is written no further.
-    fn before_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.is_expired(cx) {
-            return self.fail(cx, Cut::Expired);
+    /// How many of these bytes may be written; `None` where they are thrown away. Where a tunnel is written to, its frames are
+    /// followed; an exchange over its deadline is written no further.
+    fn before_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<Option<usize>>> {
+        let tunnel = self.conn.tunnel();
+        if tunnel != Some(Tunnel::WebSocket)
+            && let Some(cut) = self.overdue(cx)
+        {
+            return self.fail(cut).map_ok(|()| None);
         }
-        self.output.follow(self.conn.tunnel());
-        Poll::Ready(Ok(()))
+        self.output.follow(tunnel);
+        self.poll_last_words(cx, bytes).map(Ok)
     }
 }
 

@@ -124,15 +124,18 @@ impl<A: HttpServerApp + Send + Sync + 'static> HttpServerApp for Bounded<A> {
         session.set_total_drain_timeout(Some(self.limits.body_stall));
         let cutoff = Arc::new(Cutoff::new(&self.streams.conn, &self.limits));
         let watched = cutoff.clone();
-        tokio::select! {
+        let done = tokio::select! {
             biased;
             done = CUTOFF.scope(cutoff, self.app.process_new_http(session, &self.shutdown)) => done,
             cut = watched.fires() => {
                 tracing::debug!(?cut, "the edge has ended an exchange");
-                self.streams.conn.tell(EdgeEvent::Cut(cut));
                 None
             }
+        };
+        if let Some(cut) = watched.cut() {
+            self.streams.conn.tell(EdgeEvent::Cut(cut));
         }
+        done
     }
 
     fn h2_options(&self) -> Option<H2Options> {

@@ -79,7 +79,8 @@ impl Refusals for Turned {
             ("Cache-Control", "no-store"),
             ("X-Request-Id", request_id.as_str()),
         ];
-        fields.extend(face.retry_after.map(|seconds| ("Retry-After", seconds)));
+        let retry_after = face.retry_after.map(|after| after.to_string());
+        fields.extend(retry_after.as_deref().map(|after| ("Retry-After", after)));
         fields.extend(denial.allow().and_then(|allow| allow.to_str().ok()).map(|allow| ("Allow", allow)));
         let status = http::StatusCode::from_u16(face.status).unwrap_or(http::StatusCode::BAD_REQUEST);
         closing_answer(status, &fields, &face.body(request_id.as_str()))
@@ -100,6 +101,8 @@ impl Refusals for Turned {
 const fn cause(cut: Cut) -> CutCause {
     match cut {
         Cut::Expired => CutCause::Expired,
+        Cut::Overdue => CutCause::Overdue,
+        Cut::Shutdown => CutCause::Shutdown,
         Cut::BodyStalled => CutCause::BodyStalled,
         Cut::BodyMalformed => CutCause::BodyMalformed,
         Cut::WriteStalled => CutCause::WriteStalled,

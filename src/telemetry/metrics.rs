@@ -8,7 +8,7 @@ mod definition;
 mod labels;
 
 pub use definition::{Definition, Kind, Label, REFERENCE, render_reference};
-pub use labels::{CutCause, MethodLabel, RefusedConnection, StatusClass, UpstreamError};
+pub use labels::{CutCause, MethodLabel, RefusedConnection, StatusClass, StreamEnd, StreamKind, UpstreamError};
 
 use std::{collections::HashSet, fmt, sync::OnceLock, time::Duration};
 
@@ -73,6 +73,7 @@ pub struct Metrics {
     connections_refused: IntCounterVec,
     connections_cut: IntCounterVec,
     panics: IntCounter,
+    streams_ended: IntCounterVec,
     unsettled: IntCounter,
     audit_dropped: IntCounterVec,
     log_dropped: IntCounter,
@@ -132,6 +133,7 @@ impl Metrics {
             connections_refused,
             connections_cut,
             panics: definition::PANICS.counter(&registry)?,
+            streams_ended: definition::STREAMS_ENDED.counters(&registry)?,
             unsettled: definition::UNSETTLED.counter(&registry)?,
             audit_dropped,
             log_dropped: definition::LOG_DROPPED.counter(&registry)?,
@@ -269,6 +271,11 @@ impl Metrics {
     pub fn watch_log(&self, dropped: impl Fn() -> usize + Send + Sync + 'static) {
         // A process has one log.
         let _ = self.log.set(Probe(Box::new(dropped)));
+    }
+
+    /// A stream is over.
+    pub fn record_stream_end(&self, kind: StreamKind, end: StreamEnd) {
+        self.streams_ended.with_label_values(&[kind.as_str(), end.as_str()]).inc();
     }
 
     /// A request ended without an outcome.

@@ -7,6 +7,8 @@ mod audit;
 #[cfg(test)]
 mod bodies;
 #[cfg(test)]
+mod cors;
+#[cfg(test)]
 mod credentials;
 #[cfg(test)]
 mod footguns;
@@ -19,11 +21,15 @@ mod identity;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
+mod rate_limits;
+#[cfg(test)]
 mod reloads;
 #[cfg(test)]
 mod shutdown;
 #[cfg(test)]
 mod starting;
+#[cfg(test)]
+mod streams;
 #[cfg(test)]
 mod support;
 #[cfg(test)]

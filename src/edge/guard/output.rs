@@ -19,9 +19,6 @@ use crate::edge::conn::Tunnel;
 /// One segment: pingora's stream gathers as much.
 const SEGMENT: usize = 1460;
 
-/// WebSocket Close, 1008 (policy violation), without a text.
-const GOODBYE: &[u8] = &[0x88, 0x02, 0x03, 0xF0];
-
 /// HTTP/2 GOAWAY, `ENHANCE_YOUR_CALM`: any stream may have been served.
 const CALM: &[u8] = &[0, 0, 8, 7, 0, 0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 11];
 
@@ -80,7 +77,7 @@ impl Output {
     pub(super) fn follow(&mut self, tunnel: Option<Tunnel>) {
         match tunnel {
             Some(Tunnel::WebSocket) => {
-                self.frames.get_or_insert_default();
+                self.frames.get_or_insert_with(|| Box::new(WebSocketFrames::of_server()));
             }
             Some(Tunnel::Opaque) | None => self.frames = None,
         }
@@ -109,17 +106,17 @@ impl Output {
         self.pace.is_too_slow(cx, within, due)
     }
 
-    /// Tells a WebSocket or HTTP/2 client why it ends, if a frame may stand here and the socket takes it at once.
-    pub(super) fn say_goodbye(&mut self, io: &mut Stream, cx: &mut Context<'_>) {
-        let last = match (&self.frames, &self.answers) {
-            (Some(frames), _) if frames.is_between() => GOODBYE,
-            (None, Some(answers)) if answers.is_between() => CALM,
-            (Some(_) | None, _) => return,
-        };
-        if self.poll_drain(io, cx).is_ready() {
+    /// Tells an HTTP/2 client to be calmer, if a frame may stand here and the socket takes it at once.
+    pub(super) fn say_calm(&mut self, io: &mut Stream, cx: &mut Context<'_>) {
+        if self.answers.as_ref().is_some_and(|answers| answers.is_between()) && self.poll_drain(io, cx).is_ready() {
             // Best effort: the connection ends either way.
-            let _ = Pin::new(&mut *io).poll_write(cx, last);
+            let _ = Pin::new(&mut *io).poll_write(cx, CALM);
             let _ = Pin::new(io).poll_flush(cx);
         }
+    }
+
+    /// The frames of a WebSocket, as far as they are written.
+    pub(super) fn frames(&self) -> Option<&WebSocketFrames> {
+        self.frames.as_deref()
     }
 }

@@ -76,14 +76,17 @@ pub(super) const REQUESTS: Definition = counter(
         Label("method", "`GET`, `HEAD`, `POST`, `PUT`, `PATCH`, `DELETE`, `OPTIONS`, `other`"),
         Label("status_class", "`1xx` to `5xx`; `none` where the client left before an answer"),
     ],
-    "Requests, when they are over.",
+    "Requests, when they are over; streams, when they are opened.",
 );
 pub(super) const DECISIONS: Definition = counter(
     "cogward_decisions_total",
     &[
         ROUTE,
         Label("outcome", "`allow`, `deny`"),
-        Label("reason", "`none` for an allow; else the reason code of the audit line"),
+        Label(
+            "reason",
+            "`none` for an allow, `preflight` for an answered CORS preflight; else the reason code of the audit line",
+        ),
     ],
     "Decisions.",
 );
@@ -162,13 +165,28 @@ pub(super) const CONNECTIONS_CUT: Definition = counter(
     "cogward_connections_cut_total",
     &[Label(
         "cause",
-        "`expired`, `body_stalled`, `body_malformed`, `write_stalled`, `frame_stalled`, `flooded`; `stream_refused` and `http2_error`: HTTP/2 \
+        "`expired` with its token; `overdue`, past `exchange_time`; `shutdown`; `body_stalled`, `body_malformed`, `write_stalled`, `frame_stalled`, `flooded`; `stream_refused` and `http2_error`: HTTP/2 \
          that was refused before there was a request, so without an audit line",
     )],
-    "Exchanges, HTTP/2 streams and connections that were ended for what the client did or did not do.",
+    "Exchanges, HTTP/2 streams and connections that the edge ended, mostly for what the client did or did not do.",
 );
 pub(super) const PANICS: Definition =
     counter("cogward_panics_total", &[], "Panics of any task. Each is isolated; anything but 0 is a bug.");
+pub(super) const STREAMS_ENDED: Definition = counter(
+    "cogward_streams_ended_total",
+    &[
+        Label(
+            "kind",
+            "`websocket`; `event_stream`, also `multipart/x-mixed-replace`; `grpc`, calls of one message included",
+        ),
+        Label(
+            "cause",
+            "`expired` with its token; `overdue`, past `limits.exchange_time`; `client_closed`; `upstream_closed`, as it should or not; `idle` for `stream_idle`; \
+             `stalled`, the client took no more; `shutdown`; `failed` within the gateway",
+        ),
+    ],
+    "Streams, when they are over.",
+);
 pub(super) const UNSETTLED: Definition = counter(
     "cogward_unsettled_requests_total",
     &[],
@@ -209,6 +227,7 @@ pub const REFERENCE: &[Definition] = &[
     CONNECTIONS_REFUSED,
     CONNECTIONS_CUT,
     PANICS,
+    STREAMS_ENDED,
     UNSETTLED,
     AUDIT_DROPPED,
     LOG_DROPPED,

@@ -135,6 +135,65 @@ impl UpstreamError {
     }
 }
 
+/// What kind of stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StreamKind {
+    /// A WebSocket.
+    WebSocket,
+    /// Server-sent events, or `multipart/x-mixed-replace`.
+    EventStream,
+    /// gRPC, calls of one message included.
+    Grpc,
+}
+
+impl StreamKind {
+    /// The label's text.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::WebSocket => "websocket",
+            Self::EventStream => "event_stream",
+            Self::Grpc => "grpc",
+        }
+    }
+}
+
+/// Why a stream ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StreamEnd {
+    /// The token that opened it has expired.
+    Expired,
+    /// It was open for as long as anything may be.
+    Overdue,
+    /// The client has closed it.
+    ClientClosed,
+    /// The upstream has closed it, at its end or by breaking off.
+    UpstreamClosed,
+    /// Nothing came for too long.
+    Idle,
+    /// The client stopped to take the answer, or to send the rest of what it had begun.
+    Stalled,
+    /// The gateway stopped.
+    Shutdown,
+    /// The gateway could not go on.
+    Failed,
+}
+
+impl StreamEnd {
+    /// The label's text.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Expired => "expired",
+            Self::Overdue => "overdue",
+            Self::ClientClosed => "client_closed",
+            Self::UpstreamClosed => "upstream_closed",
+            Self::Idle => "idle",
+            Self::Stalled => "stalled",
+            Self::Shutdown => "shutdown",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 /// Why a connection was refused before anything was done for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RefusedConnection {
@@ -160,8 +219,12 @@ impl RefusedConnection {
 /// Why the edge ended an exchange, a stream or a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CutCause {
-    /// The exchange lived as long as it may.
+    /// The token of the exchange has expired.
     Expired,
+    /// The exchange lived as long as any may.
+    Overdue,
+    /// The gateway stopped.
+    Shutdown,
     /// The request body did not come, or too slowly.
     BodyStalled,
     /// The framing of the request body is broken.
@@ -180,8 +243,10 @@ pub enum CutCause {
 
 impl CutCause {
     /// Every one.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Expired,
+        Self::Overdue,
+        Self::Shutdown,
         Self::BodyStalled,
         Self::BodyMalformed,
         Self::WriteStalled,
@@ -195,6 +260,8 @@ impl CutCause {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Expired => "expired",
+            Self::Overdue => "overdue",
+            Self::Shutdown => "shutdown",
             Self::BodyStalled => "body_stalled",
             Self::BodyMalformed => "body_malformed",
             Self::WriteStalled => "write_stalled",
