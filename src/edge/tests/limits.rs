@@ -208,7 +208,9 @@ async fn an_answer_that_is_read_slowly_goes_on() {
 
 #[tokio::test]
 async fn a_panic_in_a_filter_ends_its_exchange_alone() {
-    let house = House::start().await;
+    let mut limits = limits();
+    limits.keepalive = PATIENCE;
+    let house = House::with(limits, plain()).await;
     let mut neighbour = house.say("GET /gate HTTP/1.1\r\nHost: a\r\n\r\n").await;
     house.upstream.reached().await;
     let mut sender = client(house.connect().await).await;
