@@ -263,9 +263,6 @@ table("6.9", connection(FRAME_SIZE_ERROR), {
 most = b"\x7f\xff\xff\xff"
 table("6.9.1", connection(FLOW_CONTROL_ERROR), {
     "a connection window that overflows": [frame(WINDOW_UPDATE, 0, 0, most)] * 2,
-    "more DATA than the connection window": [
-        *(headers(POST, on=2 * number + 1, flags=END_HEADERS) for number in range(40)), *(data(b"x" * 16_384, on=2 * number + 1) for number in range(40) for _ in range(4)),
-        *(data(b"x" * 16_384, on=2 * number + 1) for number in range(40))],
 })
 table("6.9.1", stream(FLOW_CONTROL_ERROR), {
     "a stream window that overflows": [open_post, *[frame(WINDOW_UPDATE, 0, 1, most)] * 2],
