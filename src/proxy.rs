@@ -3,6 +3,7 @@
 //! Decides nothing. A request leaves `request_filter` with an [`Admitted`](exchange::Admitted) or answered; every later phase asks the
 //! exchange for it, and fails closed with 500 when it is not there.
 
+mod annotate;
 mod body;
 mod exchange;
 mod forward;
@@ -11,12 +12,13 @@ mod late;
 mod reading;
 mod request_id;
 mod respond;
+mod stream;
 mod upstream;
 
 pub use front::{Turned, proxy};
 pub use upstream::{Upstreams, keep_resolved};
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -30,7 +32,7 @@ use pingora::{
 
 use crate::{
     admission::Admissions,
-    gate::{Admission, Denial, Generation, Permit},
+    gate::{Admission, Denial, Generation, Preflight},
     policy::{Body, PolicySet},
     reload::Parts,
     request::wire::Malformation,
@@ -64,8 +66,21 @@ impl Serving {
             Some(_) | None => Arc::new(Upstreams::build(&parts.settings, previous.map(|serving| &*serving.upstreams))),
         };
         let Parts { number, settings, policies, keys } = parts;
-        Self { generation: Generation::new(number, settings, policies, keys), upstreams }
+        let generation = Generation::new(number, settings, policies, keys);
+        let generation = match previous {
+            Some(previous) => generation.following(&previous.generation),
+            None => generation,
+        };
+        Self { generation, upstreams }
     }
+}
+
+/// What becomes of a request that is not refused.
+enum Received {
+    /// It is forwarded: the exchange holds the permit.
+    Admitted,
+    /// It is answered here.
+    Preflight(Preflight),
 }
 
 /// The gateway as pingora sees it.
@@ -81,11 +96,16 @@ impl Gateway {
     }
 
     /// The line: read, admit, and hold what is needed to forward.
-    async fn receive(&self, session: &mut Session, exchange: &mut Exchange) -> std::result::Result<(), Denial> {
+    async fn receive(&self, session: &mut Session, exchange: &mut Exchange) -> std::result::Result<Received, Denial> {
         let reading = exchange.begin(session)?;
-        let permit = self.admit(session, exchange, &reading).await?;
+        let permit = match self.admit(session, exchange, &reading).await? {
+            Admission::Permit(permit) => permit,
+            Admission::Preflight(preflight) => return Ok(Received::Preflight(preflight)),
+            // The gate has the body and still asks for it: a defect, and no reason to forward.
+            Admission::NeedsBody { .. } => return Err(Denial::Internal),
+        };
         body::refuse_announced(session, exchange.body_limit(&permit))?;
-        exchange.admitted(permit, reading)
+        exchange.admitted(permit, reading).map(|()| Received::Admitted)
     }
 
     /// Asks the gate, and once more with the body where the decision needs it.
@@ -94,23 +114,19 @@ impl Gateway {
         session: &mut Session,
         exchange: &mut Exchange,
         reading: &Reading,
-    ) -> std::result::Result<Permit, Denial> {
+    ) -> std::result::Result<Admission, Denial> {
         let (serving, seen) = (&mut exchange.serving, &mut exchange.seen);
         let view = reading.view(session.req_header());
         let limit = match self.admissions.admit(serving, &view, Body::Unread, seen).await? {
-            Admission::Permit(permit) => return Ok(permit),
             Admission::NeedsBody { limit } => limit,
+            settled @ (Admission::Permit(_) | Admission::Preflight(_)) => return Ok(settled),
         };
         let json = body::read_for_decision(session, limit, exchange.body_stall()).await;
         // What ended the body is known better by the edge: one that stalls is not malformed.
         let json = json.map_err(|denial| exchange.take_fault().unwrap_or(denial))?;
         let (serving, seen) = (&mut exchange.serving, &mut exchange.seen);
         let view = reading.view(session.req_header());
-        match self.admissions.admit(serving, &view, Body::Json(&json), seen).await? {
-            Admission::Permit(permit) => Ok(permit),
-            // The gate has the body and still asks for it: a defect, and no reason to forward.
-            Admission::NeedsBody { .. } => Err(Denial::Internal),
-        }
+        self.admissions.admit(serving, &view, Body::Json(&json), seen).await
     }
 }
 
@@ -127,7 +143,8 @@ impl ProxyHttp for Gateway {
 
     async fn request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> Result<bool> {
         match self.receive(session, exchange).await {
-            Ok(()) => Ok(false),
+            Ok(Received::Admitted) => Ok(false),
+            Ok(Received::Preflight(preflight)) => respond::preflight(session, exchange, preflight).await.map(|()| true),
             Err(denial) => respond::refuse(session, exchange, denial).await.map(|()| true),
         }
     }
@@ -148,17 +165,18 @@ impl ProxyHttp for Gateway {
         Ok(())
     }
 
-    async fn upstream_peer(&self, _: &mut Session, exchange: &mut Exchange) -> Result<Box<HttpPeer>> {
+    async fn upstream_peer(&self, session: &mut Session, exchange: &mut Exchange) -> Result<Box<HttpPeer>> {
+        exchange.begins_attempt(session);
         exchange.next_peer()
     }
 
     async fn upstream_request_filter(
         &self,
-        _: &mut Session,
+        session: &mut Session,
         request: &mut RequestHeader,
         exchange: &mut Exchange,
     ) -> Result<()> {
-        exchange.connected(request);
+        exchange.connected(session, request);
         let admitted = exchange.admission()?;
         forward::apply(request, admitted, admitted.upstream()?.host())
     }
@@ -169,12 +187,27 @@ impl ProxyHttp for Gateway {
         response: &mut ResponseHeader,
         exchange: &mut Exchange,
     ) -> Result<()> {
-        exchange.answered(response.status)?;
+        exchange.answered(response)?;
         if exchange.is_draining() {
             session.set_keepalive(None);
         }
         respond::frame(session, response);
-        respond::edit(response, exchange)
+        respond::edit(response, exchange)?;
+        exchange.answers(&session.req_header().method, response);
+        Ok(())
+    }
+
+    fn response_body_filter(
+        &self,
+        _: &mut Session,
+        _: &mut Option<Bytes>,
+        is_end: bool,
+        exchange: &mut Exchange,
+    ) -> Result<Option<Duration>> {
+        if is_end {
+            exchange.answer_ended();
+        }
+        Ok(None)
     }
 
     fn fail_to_connect(
@@ -211,10 +244,14 @@ impl ProxyHttp for Gateway {
     }
 
     async fn fail_to_proxy(&self, session: &mut Session, error: &Error, exchange: &mut Exchange) -> FailToProxy {
+        exchange.begins_attempt(session);
         let denial = exchange.take_fault().unwrap_or_else(|| denial_of(error));
         let status = denial.face().status;
         // Too late for an answer. One that cannot be read any more is not waited for: the edge bounds the write.
         if session.response_written().is_some() {
+            if exchange.has_begun_grpc() {
+                respond::break_off_grpc(session, &denial).await;
+            }
             exchange.broke(denial);
             return FailToProxy { error_code: 0, can_reuse_downstream: false };
         }
@@ -234,8 +271,8 @@ impl ProxyHttp for Gateway {
         format!("request {}", exchange.request_id())
     }
 
-    async fn logging(&self, session: &mut Session, _: Option<&Error>, exchange: &mut Exchange) {
-        exchange.finished(session.response_written().map(|response| response.status.as_u16()));
+    async fn logging(&self, session: &mut Session, error: Option<&Error>, exchange: &mut Exchange) {
+        exchange.finished(session.response_written().map(|response| response.status.as_u16()), error);
     }
 }
 

@@ -25,7 +25,7 @@ use crate::{
     policy::{PolicySet, World},
     proxy::{Gateway, Serving, Turned, keep_resolved, proxy},
     reload::{Compiled, News, Parts, Reload, SharedStatus, Steps, Surroundings, fetch::Fetcher},
-    telemetry::{AuditSink, Metrics, Telemetry, logging, metrics::Names},
+    telemetry::{AuditSink, Metrics, Telemetry, logging, metrics::Names, panics},
     yaml::SourceFile,
 };
 
@@ -71,6 +71,8 @@ pub struct Started {
 pub struct Server {
     path: PathBuf,
     compiled: Compiled<PolicySet>,
+    /// Dropped last: it writes out what waits.
+    log: Arc<logging::Log>,
 }
 
 /// The environment, as settings may refer to it.
@@ -125,14 +127,14 @@ impl Server {
             Some(text) => text.parse().map_err(|error: logging::VerbosityError| could_not_run(&error))?,
             None => logging::Verbosity::default(),
         };
-        logging::start(verbosity).map_err(|error| could_not_run(&error))?;
+        let log = logging::start(verbosity).map_err(|error| could_not_run(&error))?;
         pingora_rustls::install_default_crypto_provider();
         let (compiled, report) = compile(path);
         let Some(compiled) = compiled else { return Err(ServerError::DoesNotCompile(report)) };
         if !report.is_empty() {
             tracing::warn!("the files compile, with findings:\n{report}");
         }
-        Ok(Self { path: path.to_owned(), compiled })
+        Ok(Self { path: path.to_owned(), compiled, log: Arc::new(log) })
     }
 
     /// Serves until a signal ends it; `started` is called once all listeners answer.
@@ -140,6 +142,7 @@ impl Server {
     /// # Errors
     /// When an address, a certificate or the audit file cannot be had.
     pub fn run(self, started: impl FnOnce(&Started)) -> Result<(), ServerError> {
+        let _log = Arc::clone(&self.log);
         let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let threads = self.compiled.settings.threads.unwrap_or_else(cores);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build();
@@ -151,6 +154,7 @@ impl Server {
 
     async fn serve(self, threads: usize, started: impl FnOnce(&Started)) -> Result<(), ServerError> {
         let metrics = Arc::new(Metrics::new().map_err(|error| could_not_run(&error))?);
+        panics::count(Arc::clone(&metrics));
         let audit = AuditSink::open(&self.compiled.settings.audit, Arc::clone(&metrics));
         let audit = audit.map_err(|error| could_not_run(&error))?;
         let telemetry = Arc::new(Telemetry { metrics: Arc::clone(&metrics), audit });
@@ -166,6 +170,7 @@ impl Server {
         tell(&addresses, settings, &health);
         let open_connections = edge.open_connections();
         metrics.watch_connections(open_connections);
+        metrics.watch_log(self.log.dropped());
 
         let (reload, live) = self.start_reload(&metrics, status, limits)?;
         let admissions = Admissions::new(Arc::clone(&live), reload.requests());
@@ -180,6 +185,8 @@ impl Server {
         let pages = Arc::new(Admin::new(metrics, health));
         tokio::spawn(admin.run(Arc::clone(&pages), pages, no_stops));
 
+        let proxies = Arc::clone(&live);
+        let edge = edge.behind(Arc::new(move |peer| proxies.load().generation.settings().trusted_proxies.trusts(peer)));
         let turned = Turned { telemetry: Arc::clone(&telemetry), live };
         started(&addresses);
         let outcome = edge.run(gateway, Arc::new(turned), stops).await;

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderValue, StatusCode, Version, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version, header};
 use pingora::{Result, http::ResponseHeader, protocols::http::HttpTask, proxy::Session};
 
-use super::{body, exchange::Exchange};
+use super::{annotate::annotate, body, exchange::Exchange, stream};
 use crate::{
-    gate::{Denial, Face},
+    gate::{Denial, Face, Preflight},
     request::ReservedHeaders,
 };
 
@@ -19,11 +19,14 @@ const DRAIN_TIME: Duration = Duration::from_secs(2);
 pub(super) async fn refuse(session: &mut Session, exchange: &mut Exchange, denial: Denial) -> Result<()> {
     let face = denial.face();
     let body = face.body(exchange.request_id());
-    let head = if is_grpc(session) {
+    let mut head = if is_grpc(session) {
         grpc_head(&face, exchange.request_id())?
     } else {
         problem_head(&face, &denial, body.len(), exchange.request_id())?
     };
+    if denial.tells_policy() {
+        annotate(&mut head, &exchange.seen)?;
+    }
     // Of a body that stalls or breaks nobody knows where it ends.
     let is_lost = matches!(denial, Denial::RequestTimeout | Denial::Malformed(_));
     exchange.settle(denial);
@@ -42,6 +45,23 @@ pub(super) async fn refuse(session: &mut Session, exchange: &mut Exchange, denia
     Ok(())
 }
 
+/// Answers a preflight with yes. Nothing is forwarded.
+pub(super) async fn preflight(session: &mut Session, exchange: &mut Exchange, preflight: Preflight) -> Result<()> {
+    let mut head = ResponseHeader::build(StatusCode::NO_CONTENT, Some(8))?;
+    for (name, value) in preflight.fields() {
+        head.insert_header(name, value)?;
+    }
+    head.insert_header(header::VARY, Preflight::VARY)?;
+    head.insert_header("x-request-id", exchange.request_id())?;
+    exchange.answered_preflight();
+    keep_or_close(session, exchange.is_draining());
+    if session.is_http2() {
+        let head = HttpTask::Header(Box::new(head), true);
+        return session.as_downstream_mut().response_duplex_vec(vec![head]).await.map(drop);
+    }
+    session.write_response_header(Box::new(head), true).await
+}
+
 fn problem_head(face: &Face, denial: &Denial, length: usize, request_id: &str) -> Result<ResponseHeader> {
     let mut head = ResponseHeader::build(face.status, Some(8))?;
     head.insert_header(header::CONTENT_TYPE, "application/problem+json")?;
@@ -51,8 +71,8 @@ fn problem_head(face: &Face, denial: &Denial, length: usize, request_id: &str) -
     if let Some(challenge) = face.challenge {
         head.insert_header(header::WWW_AUTHENTICATE, challenge)?;
     }
-    if let Some(seconds) = face.retry_after {
-        head.insert_header(header::RETRY_AFTER, seconds)?;
+    if let Some(after) = face.retry_after {
+        head.insert_header(header::RETRY_AFTER, after.to_string())?;
     }
     if let Some(allow) = denial.allow() {
         head.insert_header(header::ALLOW, allow.clone())?;
@@ -70,6 +90,22 @@ fn grpc_head(face: &Face, request_id: &str) -> Result<ResponseHeader> {
     Ok(head)
 }
 
+/// Ends an answer of gRPC that was begun with the status that its callers look for, instead of a reset that they must guess about.
+pub(super) async fn break_off_grpc(session: &mut Session, denial: &Denial) {
+    if !is_grpc(session) {
+        return;
+    }
+    let face = denial.face();
+    let trailers = HeaderMap::from_iter([
+        (HeaderName::from_static("grpc-status"), HeaderValue::from_static(grpc_status(face.status))),
+        (HeaderName::from_static("grpc-message"), HeaderValue::from_static(face.code)),
+    ]);
+    let end = HttpTask::Trailer(Some(Box::new(trailers)));
+    if let Err(error) = session.as_downstream_mut().response_duplex_vec(vec![end]).await {
+        tracing::debug!(%error, "the client is gone before the end");
+    }
+}
+
 /// The gRPC project's own table from HTTP statuses, refined where the gateway knows better.
 fn grpc_status(status: u16) -> &'static str {
     match status {
@@ -84,10 +120,9 @@ fn grpc_status(status: u16) -> &'static str {
     }
 }
 
-fn is_grpc(session: &Session) -> bool {
-    let kind = session.get_header(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
-    let rest = kind.strip_prefix(b"application/grpc");
-    session.is_http2() && rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
+/// Over HTTP/1 there are no trailers, and so no gRPC.
+pub(super) fn is_grpc(session: &Session) -> bool {
+    session.is_http2() && stream::is_grpc(&session.req_header().headers)
 }
 
 /// Without an unread body the connection is kept; a small announced one is read first; anything else ends it.
@@ -123,6 +158,7 @@ pub(super) fn edit(response: &mut ResponseHeader, exchange: &Exchange) -> Result
     for (name, value) in &edits.set {
         response.insert_header(name.clone(), value.clone())?;
     }
+    annotate(response, &exchange.seen)?;
     response.insert_header("x-request-id", exchange.request_id())?;
     Ok(())
 }

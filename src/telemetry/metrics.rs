@@ -8,7 +8,7 @@ mod definition;
 mod labels;
 
 pub use definition::{Definition, Kind, Label, REFERENCE, render_reference};
-pub use labels::{AuditLoss, MethodLabel, StatusClass, UpstreamError};
+pub use labels::{CutCause, MethodLabel, RefusedConnection, StatusClass, StreamEnd, StreamKind, UpstreamError};
 
 use std::{collections::HashSet, fmt, sync::OnceLock, time::Duration};
 
@@ -21,7 +21,7 @@ use thiserror::Error;
 
 use crate::{time::UnixTime, token::TokenError};
 
-use super::Outcome;
+use super::{Outcome, spool::Loss};
 
 /// The label of a name that is not there: a request without a route, a token of no provider, an allow without a reason.
 const NONE: &str = "none";
@@ -70,8 +70,14 @@ pub struct Metrics {
     reload_last_success: IntGauge,
     open_connections: IntGauge,
     connections: OnceLock<Probe>,
+    streams_ended: IntCounterVec,
+    connections_refused: IntCounterVec,
+    connections_cut: IntCounterVec,
+    panics: IntCounter,
     unsettled: IntCounter,
     audit_dropped: IntCounterVec,
+    log_dropped: IntCounter,
+    log: OnceLock<Probe>,
 }
 
 /// Tells a number when it is asked.
@@ -94,8 +100,16 @@ impl Metrics {
         let token_cache = definition::TOKEN_CACHE.counters(&registry)?;
         let reloads = definition::RELOADS.counters(&registry)?;
         let audit_dropped = definition::AUDIT_DROPPED.counters(&registry)?;
-        for loss in AuditLoss::ALL {
+        for loss in Loss::ALL {
             audit_dropped.with_label_values(&[loss.as_str()]);
+        }
+        let connections_refused = definition::CONNECTIONS_REFUSED.counters(&registry)?;
+        for reason in RefusedConnection::ALL {
+            connections_refused.with_label_values(&[reason.as_str()]);
+        }
+        let connections_cut = definition::CONNECTIONS_CUT.counters(&registry)?;
+        for cause in CutCause::ALL {
+            connections_cut.with_label_values(&[cause.as_str()]);
         }
         Ok(Self {
             names: ArcSwap::default(),
@@ -116,8 +130,14 @@ impl Metrics {
             reload_last_success: definition::RELOAD_LAST_SUCCESS.gauge(&registry)?,
             open_connections: definition::OPEN_CONNECTIONS.gauge(&registry)?,
             connections: OnceLock::new(),
+            streams_ended: definition::STREAMS_ENDED.counters(&registry)?,
+            connections_refused,
+            connections_cut,
+            panics: definition::PANICS.counter(&registry)?,
             unsettled: definition::UNSETTLED.counter(&registry)?,
             audit_dropped,
+            log_dropped: definition::LOG_DROPPED.counter(&registry)?,
+            log: OnceLock::new(),
             registry,
         })
     }
@@ -232,25 +252,55 @@ impl Metrics {
         let _ = self.connections.set(Probe(Box::new(open)));
     }
 
+    /// A connection was turned away.
+    pub fn record_refused_connection(&self, reason: RefusedConnection) {
+        self.connections_refused.with_label_values(&[reason.as_str()]).inc();
+    }
+
+    /// The edge ended an exchange, a stream or a connection.
+    pub fn record_cut(&self, cause: CutCause) {
+        self.connections_cut.with_label_values(&[cause.as_str()]).inc();
+    }
+
+    /// A task panicked.
+    pub fn record_panic(&self) {
+        self.panics.inc();
+    }
+
+    /// Who knows how many log lines were lost: asked at each scrape. The first one counts.
+    pub fn watch_log(&self, dropped: impl Fn() -> usize + Send + Sync + 'static) {
+        // A process has one log.
+        let _ = self.log.set(Probe(Box::new(dropped)));
+    }
+
+    /// A stream is over.
+    pub fn record_stream_end(&self, kind: StreamKind, end: StreamEnd) {
+        self.streams_ended.with_label_values(&[kind.as_str(), end.as_str()]).inc();
+    }
+
     /// A request ended without an outcome.
     pub fn record_unsettled(&self) {
         self.unsettled.inc();
     }
 
     /// So many audit lines were lost.
-    pub fn record_audit_loss(&self, loss: AuditLoss, lines: u64) {
+    pub fn record_audit_loss(&self, loss: Loss, lines: u64) {
         self.audit_dropped.with_label_values(&[loss.as_str()]).inc_by(lines);
     }
 
     /// How many audit lines were lost, for whatever reason.
     pub fn audit_lost(&self) -> u64 {
-        AuditLoss::ALL.iter().map(|loss| self.audit_dropped.with_label_values(&[loss.as_str()]).get()).sum()
+        Loss::ALL.iter().map(|loss| self.audit_dropped.with_label_values(&[loss.as_str()]).get()).sum()
     }
 
     /// Everything, in the Prometheus text format 0.0.4.
     pub fn render(&self) -> String {
         if let Some(Probe(open)) = self.connections.get() {
             self.open_connections.set(signed(open()));
+        }
+        if let Some(Probe(dropped)) = self.log.get() {
+            let dropped = u64::try_from(dropped()).unwrap_or(u64::MAX);
+            self.log_dropped.inc_by(dropped.saturating_sub(self.log_dropped.get()));
         }
         let mut text = String::new();
         for family in self.registry.gather() {

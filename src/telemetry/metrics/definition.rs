@@ -76,14 +76,17 @@ pub(super) const REQUESTS: Definition = counter(
         Label("method", "`GET`, `HEAD`, `POST`, `PUT`, `PATCH`, `DELETE`, `OPTIONS`, `other`"),
         Label("status_class", "`1xx` to `5xx`; `none` where the client left before an answer"),
     ],
-    "Requests, when they are over.",
+    "Requests, when they are over; streams, when they are opened.",
 );
 pub(super) const DECISIONS: Definition = counter(
     "cogward_decisions_total",
     &[
         ROUTE,
         Label("outcome", "`allow`, `deny`"),
-        Label("reason", "`none` for an allow; else the reason code of the audit line"),
+        Label(
+            "reason",
+            "`none` for an allow, `preflight` for an answered CORS preflight; else the reason code of the audit line",
+        ),
     ],
     "Decisions.",
 );
@@ -153,6 +156,38 @@ pub(super) const RELOAD_LAST_SUCCESS: Definition = gauge(
 );
 pub(super) const OPEN_CONNECTIONS: Definition =
     gauge("cogward_open_connections", &[], "Connections of clients that are open now, over all listeners.");
+pub(super) const STREAMS_ENDED: Definition = counter(
+    "cogward_streams_ended_total",
+    &[
+        Label(
+            "kind",
+            "`websocket`; `event_stream`, also `multipart/x-mixed-replace`; `grpc`, calls of one message included",
+        ),
+        Label(
+            "cause",
+            "`expired` with its token; `client_closed`; `upstream_closed`, as it should or not; `idle` for `stream_idle`; \
+             `stalled`, the client took no more; `shutdown`; `outlived` `limits.exchange_time`; `failed` within the gateway",
+        ),
+    ],
+    "Streams, when they are over.",
+);
+pub(super) const CONNECTIONS_REFUSED: Definition = counter(
+    "cogward_connections_refused_total",
+    &[Label("reason", "`connections`: all places are taken; `address`: all places of its address are taken")],
+    "Connections that were turned away before anything was done for them.",
+);
+pub(super) const CONNECTIONS_CUT: Definition = counter(
+    "cogward_connections_cut_total",
+    &[Label(
+        "cause",
+        "`expired` with its token; `outlived` `limits.exchange_time`; `body_stalled`, `body_malformed`, `write_stalled`, `frame_stalled`, \
+          `flooded`; `shutdown`; `stream_refused` and `http2_error`: HTTP/2 \
+         that was refused before there was a request, so without an audit line",
+    )],
+    "Exchanges, HTTP/2 streams and connections that were ended for what the client did or did not do.",
+);
+pub(super) const PANICS: Definition =
+    counter("cogward_panics_total", &[], "Panics of any task. Each is isolated; anything but 0 is a bug.");
 pub(super) const UNSETTLED: Definition = counter(
     "cogward_unsettled_requests_total",
     &[],
@@ -162,6 +197,11 @@ pub(super) const AUDIT_DROPPED: Definition = counter(
     "cogward_audit_dropped_total",
     &[Label("reason", "`queue_full`, `write_failed`, `closed`")],
     "Audit lines that were lost.",
+);
+pub(super) const LOG_DROPPED: Definition = counter(
+    "cogward_log_dropped_total",
+    &[],
+    "Log lines that were lost because standard error did not take them. Lines above the rate are not among them.",
 );
 pub(super) const BUILD_INFO: Definition = gauge(
     "cogward_build_info",
@@ -185,8 +225,13 @@ pub const REFERENCE: &[Definition] = &[
     GENERATION,
     RELOAD_LAST_SUCCESS,
     OPEN_CONNECTIONS,
+    STREAMS_ENDED,
+    CONNECTIONS_REFUSED,
+    CONNECTIONS_CUT,
+    PANICS,
     UNSETTLED,
     AUDIT_DROPPED,
+    LOG_DROPPED,
     BUILD_INFO,
 ];
 
