@@ -200,7 +200,7 @@ pub const KEYS: &[Key] = &[
     key(
         "identity.token_cache.entries",
         Shape::Count(TOKEN_CACHE),
-        "How many. An entry holds a token and its claims, a few KiB",
+        "How many, at 4 KiB each in all: a token whose text and claims take more memory counts as several",
     ),
     key("upstreams", REQUIRED, "Where allowed requests go, at least one"),
     key("upstreams[].id", other("id", "required"), "Its name in policies, metrics and audit lines"),

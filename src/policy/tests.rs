@@ -10,6 +10,7 @@ use crate::{
 };
 
 mod properties;
+mod reference;
 
 #[test]
 fn the_shipped_policies_compile_without_a_warning() {
