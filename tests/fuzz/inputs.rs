@@ -2,10 +2,7 @@
 
 use std::{fs, path::PathBuf};
 
-use bolero::{
-    ValueGenerator,
-    generator::{Driver, produce},
-};
+use bolero::{Driver, ValueGenerator, generator::produce};
 
 /// Bytes that mean something to one of the parsers.
 const WORDS: [&[u8]; 40] = [

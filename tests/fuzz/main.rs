@@ -7,7 +7,10 @@
 mod inputs;
 mod targets;
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+    time::{Duration, Instant},
+};
 
 use bolero::check;
 use inputs::Mutated;
@@ -31,7 +34,12 @@ macro_rules! targets {
         fn $test() {
             let inputs = Mutated::of(stringify!($target));
             inputs.seeds().for_each(|seed| timed(targets::$target, seed));
-            check!().with_generator(inputs).with_test_time(BOUND).for_each(|input: &Vec<u8>| timed(targets::$target, input));
+            let tried = AtomicUsize::new(0);
+            check!().with_generator(inputs).with_test_time(BOUND).for_each(|input: &Vec<u8>| {
+                tried.fetch_add(1, Relaxed);
+                timed(targets::$target, input);
+            });
+            println!("{}: {} inputs", stringify!($target), tried.into_inner());
         }
     )*};
 }

@@ -7,7 +7,10 @@ use cogward::{
     diagnostic::Report,
     identity::{Credential, CredentialSource},
     policy::{PolicySet, World},
-    request::{CanonicalPath, HeadLimits, HeadScan, Headers, Host, Target, check_head, decode},
+    request::{
+        CanonicalPath, Headers, Host, Target, decode,
+        wire::{HeadLimits, HeadScan, check_head},
+    },
     time::UnixTime,
     token::{
         Accepts, Algorithm, Clients, Dialect, KeyRing, KeySet, KeySetError, Provider, ProviderId, RawToken, TokenUses,

@@ -269,6 +269,25 @@ fn a_condition_that_is_false_without_the_body_spares_it() {
 }
 
 #[test]
+fn an_allow_rule_that_errs_whatever_the_body_says_spares_it() {
+    let set = lenient_rules(r#"[ { id: a, owner: { body: /owner }, when: 'principal.claims["absent"] == "a"' } ]"#);
+    assert_eq!(ask(&set, &user("u-1", &[]), "PUT /users/x"), "evaluation_error");
+    let with = Ask::new("PUT /users/x").body(json!({"owner": "u-1"}));
+    assert_eq!(with.of(&set, &user("u-1", &[])).0, "evaluation_error");
+}
+
+#[test]
+fn a_deny_rule_that_errs_waits_for_the_body_that_says_whether_it_applies() {
+    let set = lenient_rules(
+        r#"[ { id: a, roles: [user] }, { id: b, effect: deny, owner: { body: /owner }, when: 'principal.claims["absent"] == "a"' } ]"#,
+    );
+    let me = user("u-1", &["user"]);
+    assert_eq!(ask(&set, &me, "PUT /users/x"), "needs_body");
+    assert_eq!(Ask::new("PUT /users/x").body(json!({"owner": "u-1"})).of(&set, &me).0, "evaluation_error");
+    assert_eq!(Ask::new("PUT /users/x").body(json!({"owner": "u-2"})).of(&set, &me).0, "allow r/a");
+}
+
+#[test]
 fn an_allow_that_needs_no_body_waits_for_a_deny_that_does() {
     let set = lenient_rules(
         "[ { id: yes, roles: [user] }, { id: no, effect: deny, methods: [PUT], owner: { body: /victim } } ]",
