@@ -50,11 +50,11 @@ const WORDS: [&[u8]; 40] = [
 
 /// One of the seeds after some changes.
 #[derive(Debug)]
-pub struct Mutated(Vec<Vec<u8>>);
+pub(crate) struct Mutated(Vec<Vec<u8>>);
 
 impl Mutated {
     /// From the seeds of that target.
-    pub fn of(target: &str) -> Self {
+    pub(crate) fn of(target: &str) -> Self {
         let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/seeds").join(target);
         let mut paths: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
         paths.sort();
@@ -62,7 +62,7 @@ impl Mutated {
         Self(paths.iter().map(|path| fs::read(path).unwrap()).collect())
     }
 
-    pub fn seeds(&self) -> impl Iterator<Item = &[u8]> {
+    pub(crate) fn seeds(&self) -> impl Iterator<Item = &[u8]> {
         self.0.iter().map(Vec::as_slice)
     }
 

@@ -23,7 +23,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 const LIMIT: usize = 8192;
 
 /// A target that parses is written in one way, and read again it is the same.
-pub fn target(input: &[u8]) {
+pub(crate) fn target(input: &[u8]) {
     let host = Host::parse(b"gateway.example").unwrap();
     let Ok(target) = Target::parse(input, &host) else { return };
     let wire = target.wire();
@@ -45,7 +45,7 @@ pub fn target(input: &[u8]) {
 }
 
 /// What is presented stands in the request, and nothing is left of it once it is taken out.
-pub fn credential(input: &[u8]) {
+pub(crate) fn credential(input: &[u8]) {
     let mut map = HeaderMap::new();
     for line in input.split(|byte| *byte == b'\n').take(50) {
         let Some(colon) = line.iter().position(|byte| *byte == b':') else { continue };
@@ -104,7 +104,7 @@ fn issuer() -> &'static Issuer {
 }
 
 /// Nobody here has the private key: nothing verifies but the one token that its holder signed.
-pub fn token(input: &[u8]) {
+pub(crate) fn token(input: &[u8]) {
     const GOOD: &[u8] = include_bytes!("good.jwt");
     let issuer = issuer();
     let signed = verify_signature(input, &issuer.keys, &[Algorithm::RS256]).is_ok();
@@ -118,7 +118,7 @@ pub fn token(input: &[u8]) {
 }
 
 /// At least one key and at most 64, each by a `kid` of its own.
-pub fn jwks(input: &[u8]) {
+pub(crate) fn jwks(input: &[u8]) {
     let algorithms = [Algorithm::RS256, Algorithm::ES256, Algorithm::EdDSA];
     match KeySet::parse(input, &algorithms) {
         Ok((set, skipped)) => {
@@ -143,7 +143,7 @@ fn compiles<T: std::fmt::Debug>(compile: impl Fn() -> (Option<T>, Report)) -> Op
     result
 }
 
-pub fn settings(input: &[u8]) {
+pub(crate) fn settings(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else { return };
     let file = SourceFile { name: "cogward.yaml".to_owned(), text: text.to_owned() };
     let env = |name: &str| (name == "A").then(|| "x".to_owned());
@@ -152,7 +152,7 @@ pub fn settings(input: &[u8]) {
     }
 }
 
-pub fn policy(input: &[u8]) {
+pub(crate) fn policy(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else { return };
     let files = [SourceFile { name: "policy.yaml".to_owned(), text: text.to_owned() }];
     let world = World {
@@ -170,7 +170,7 @@ pub fn policy(input: &[u8]) {
 }
 
 /// The verdict on a head is that on its bytes one by one; what follows the head changes nothing.
-pub fn head(input: &[u8]) {
+pub(crate) fn head(input: &[u8]) {
     let limits = HeadLimits { headers: 20, target_bytes: 200 };
     let whole = HeadScan::new(limits).feed(input);
     let mut scan = HeadScan::new(limits);

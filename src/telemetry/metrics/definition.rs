@@ -163,6 +163,11 @@ pub(super) const AUDIT_DROPPED: Definition = counter(
     &[Label("reason", "`queue_full`, `write_failed`, `closed`")],
     "Audit lines that were lost.",
 );
+pub(super) const LOG_DROPPED: Definition = counter(
+    "cogward_log_dropped_total",
+    &[],
+    "Log lines that were lost because standard error did not take them. Lines above the rate are not among them.",
+);
 pub(super) const BUILD_INFO: Definition = gauge(
     "cogward_build_info",
     &[Label("version", "of Cogward"), Label("os", "such as `linux`"), Label("arch", "such as `x86_64`")],
@@ -187,6 +192,7 @@ pub const REFERENCE: &[Definition] = &[
     OPEN_CONNECTIONS,
     UNSETTLED,
     AUDIT_DROPPED,
+    LOG_DROPPED,
     BUILD_INFO,
 ];
 

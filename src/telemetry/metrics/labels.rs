@@ -135,31 +135,6 @@ impl UpstreamError {
     }
 }
 
-/// Why an audit line was lost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AuditLoss {
-    /// The destination is slower than the requests.
-    QueueFull,
-    /// The destination did not take it.
-    WriteFailed,
-    /// It came after the sink was closed.
-    Closed,
-}
-
-impl AuditLoss {
-    /// Every one.
-    pub const ALL: [Self; 3] = [Self::QueueFull, Self::WriteFailed, Self::Closed];
-
-    /// The label's text.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::QueueFull => "queue_full",
-            Self::WriteFailed => "write_failed",
-            Self::Closed => "closed",
-        }
-    }
-}
-
 /// The `result` label of a verification.
 pub(super) fn verification(result: Result<(), TokenError>) -> &'static str {
     result.map_or_else(TokenError::code, |()| "ok")
