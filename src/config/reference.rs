@@ -188,7 +188,7 @@ pub const KEYS: &[Key] = &[
     key(
         "identity.keys.min_refetch",
         Shape::Duration(KEY_MIN_REFETCH),
-        "The least time between two fetches that tokens with unknown keys cause",
+        "The least time between two fetches that tokens with unknown keys cause, and between any two that fail while keys are held (but for `refresh`, where that is shorter)",
     ),
     key(
         "identity.keys.stale_if_error",

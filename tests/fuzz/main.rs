@@ -4,7 +4,9 @@
 //! `BOLERO_RANDOM_TEST_TIME_MS=600000 cargo test --test fuzz` it is ten minutes each. A failure prints the seed that repeats it
 //! (`BOLERO_RANDOM_SEED`); the input that failed goes into `seeds`, where it stays.
 
+#[cfg(test)]
 mod inputs;
+#[cfg(test)]
 mod targets;
 
 use std::{
