@@ -244,6 +244,20 @@ fn tokens_whose_claims_are_large_in_memory_do_not_fill_it() {
 }
 
 #[test]
+fn the_memory_of_a_principal_counts_each_place_that_holds_a_group() {
+    let of = |groups: &[&str]| {
+        let principal = principal(&token_of(&with(access(), "cognito:groups", groups.to_vec())));
+        principal.verified().unwrap().memory()
+    };
+    let one = of(&["aaaa"]);
+    assert_eq!(of(&["aaaaaa"]), one + 3 * 2, "a role, a group and a claim");
+    let pointer = size_of::<Box<str>>();
+    assert_eq!(of(&["aaaa", "aaaa"]), one + (pointer + 4) + (pointer + 20) + (2 * size_of::<Value>() + 20));
+    let least = size_of::<Verified>() + size_of::<crate::token::Claims>();
+    assert!((least..least + 4000).contains(&one), "{one}");
+}
+
+#[test]
 fn a_cached_token_is_checked_against_each_route() {
     let generation = Generation::new();
     let (main, second) = (token_of(&access()), mint_second(&id_token()));

@@ -288,6 +288,31 @@ fn a_deny_rule_that_errs_waits_for_the_body_that_says_whether_it_applies() {
 }
 
 #[test]
+fn a_deny_rule_that_errs_denies_before_the_body_of_another_is_read() {
+    let errs = r#"effect: deny, when: 'principal.claims["absent"] == "a"'"#;
+    let body = "{ id: b, effect: deny, owner: { body: /owner } }";
+    for rules in [
+        format!("[ {{ id: a, roles: [user] }}, {{ id: x, {errs} }}, {{ id: y, {errs} }}, {body} ]"),
+        format!("[ {{ id: a, roles: [user] }}, {body}, {{ id: x, {errs} }}, {{ id: y, {errs} }} ]"),
+    ] {
+        let (answer, seen) = Ask::new("PUT /users/x").of(&lenient_rules(&rules), &user("u-1", &["user"]));
+        assert_eq!((answer.as_str(), seen.rule.unwrap().as_str()), ("evaluation_error", "r/x"), "{rules}");
+    }
+}
+
+#[test]
+fn of_rules_that_fail_alike_the_first_is_told() {
+    let of = |rules: &str| Ask::new("GET /users/u-2?o=u-3").of(&lenient_rules(rules), &user("u-1", &[])).1;
+    let errs = r#"when: 'principal.claims["absent"] == "a"'"#;
+    let rules = format!("[ {{ id: a, roles: [admin] }}, {{ id: x, {errs} }}, {{ id: y, {errs} }} ]");
+    assert_eq!(of(&rules).rule.unwrap().as_str(), "r/x");
+    let rules = "[ { id: a, roles: [admin] }, { id: x, owner: { path: owner } }, { id: y, owner: { query: o } } ]";
+    assert_eq!((of(rules).owner_source, of(rules).rule), (Some("path"), None));
+    let rules = "[ { id: y, owner: { query: o } }, { id: x, owner: { path: owner } } ]";
+    assert_eq!(of(rules).owner_source, Some("query"));
+}
+
+#[test]
 fn an_allow_that_needs_no_body_waits_for_a_deny_that_does() {
     let set = lenient_rules(
         "[ { id: yes, roles: [user] }, { id: no, effect: deny, methods: [PUT], owner: { body: /victim } } ]",
