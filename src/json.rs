@@ -23,6 +23,30 @@ pub fn object(bytes: &[u8]) -> Option<Map<String, Value>> {
     if let Value::Object(members) = value(bytes)? { Some(members) } else { None }
 }
 
+/// About how many bytes an object takes in memory: some small texts take a hundred times their length.
+pub fn object_memory(object: &Map<String, Value>) -> usize {
+    // A node of the tree that the map is has room for eleven members, and is half full at least but for the last.
+    const NODE: usize = 11 * (size_of::<String>() + size_of::<Value>()) + 16;
+    let members = object.iter().map(|(name, value)| text_memory(name) + memory(value));
+    members.fold(object.len().div_ceil(8) * NODE, usize::saturating_add)
+}
+
+/// About how many bytes a text takes in memory, beside what points to it.
+pub fn text_memory(text: &str) -> usize {
+    text.len() + 16
+}
+
+/// What a value takes beside its own place.
+fn memory(value: &Value) -> usize {
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+        Value::String(text) => text_memory(text),
+        // A list grows by doubling.
+        Value::Array(items) => items.iter().map(|item| 2 * size_of::<Value>() + memory(item)).sum(),
+        Value::Object(members) => object_memory(members),
+    }
+}
+
 /// Reads one value that may hold `depth` more levels.
 #[derive(Clone, Copy)]
 struct Strict {
@@ -161,6 +185,18 @@ mod tests {
         assert!(object(nested(32).as_bytes()).is_none());
         assert!(object(nested(100_000).as_bytes()).is_none());
         assert!(object("{\"a\":".repeat(100_000).as_bytes()).is_none());
+    }
+
+    #[test]
+    fn what_is_small_in_text_may_be_large_in_memory() {
+        let of = |text: &str| object_memory(&object(text.as_bytes()).unwrap());
+        let many = format!("{{\"a\":[{}1]}}", "{\"a\":1},".repeat(700));
+        assert!(of(&many) > 400_000, "{}", of(&many));
+        assert_eq!(of("{}"), 0);
+        assert!((600..800).contains(&of(r#"{"a":true}"#)), "{}", of(r#"{"a":true}"#));
+        assert_eq!(of(r#"{"a":"xxxxxxxxxx"}"#), of(r#"{"a":1}"#) + 26);
+        assert_eq!(of(r#"{"a":[1,2,3]}"#), of(r#"{"a":1}"#) + 6 * size_of::<Value>());
+        assert_eq!(of(r#"{"abc":1}"#), of(r#"{"a":1}"#) + 2);
     }
 
     proptest! {

@@ -224,7 +224,7 @@ pub const KEYS: &[Key] = &[
     key(
         "identity.keys.min_refetch",
         Shape::Duration(KEY_MIN_REFETCH),
-        "The least time between two fetches that tokens with unknown keys cause",
+        "The least time between two fetches that tokens with unknown keys cause, and between any two that fail while keys are held (but for `refresh`, where that is shorter)",
     ),
     key(
         "identity.keys.stale_if_error",
@@ -236,7 +236,7 @@ pub const KEYS: &[Key] = &[
     key(
         "identity.token_cache.entries",
         Shape::Count(TOKEN_CACHE),
-        "How many. An entry holds a token and its claims, a few KiB",
+        "How many, at 4 KiB each in all: a token whose text and claims take more memory counts as several",
     ),
     key("upstreams", REQUIRED, "Where allowed requests go, at least one"),
     key("upstreams[].id", other("id", "required"), "Its name in policies, metrics and audit lines"),

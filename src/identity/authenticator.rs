@@ -132,7 +132,7 @@ impl Authenticator {
         let claims = self.verifier.verify(token, held.keys, accepts, now)?;
         let provider = self.verifier.providers().get(claims.provider()).ok_or(TokenError::UnknownIssuer)?;
         let verified = Arc::new(Verified::of(claims, provider));
-        held.cache.insert(token, Arc::clone(&verified));
+        held.cache.insert(token, Arc::clone(&verified), verified.memory());
         Ok((verified, false))
     }
 }

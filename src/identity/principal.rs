@@ -49,6 +49,12 @@ impl Verified {
         Self { provider: provider.id.clone(), roles, claims }
     }
 
+    /// About how many bytes of memory it takes.
+    pub(super) fn memory(&self) -> usize {
+        let roles: usize = self.roles.iter().map(|role| size_of_val(role) + role.len()).sum();
+        size_of::<Self>() + roles + self.claims.memory()
+    }
+
     /// The provider that vouches for it.
     pub fn provider(&self) -> &ProviderId {
         &self.provider

@@ -10,6 +10,7 @@ use crate::{
 };
 
 mod properties;
+mod reference;
 
 #[test]
 fn the_shipped_policies_compile_without_a_warning() {
@@ -45,6 +46,43 @@ fn the_contact_table_is_decided_as_the_real_cerbos_decides_it() {
     assert_eq!(decide(&user("u-1", &["user"]), "u-2"), no_change);
     assert_eq!(decide(&user("u-1", &["user"]), "U-1"), no_change);
     assert_eq!(decide(&user("u-1", &["user", "admin"]), "u-2"), all);
+}
+
+#[test]
+fn the_id_of_a_resource_is_a_text_or_a_number_of_the_body() {
+    let route = "- id: c\n  path: /c\n  resource: { kind: contact, id: { body: /id }, attributes: { owner: { body: /owner } } }\n  actions: { POST: go }";
+    let of = |expr: &str| {
+        let rule = format!(
+            "- actions: [go]\n  effect: EFFECT_ALLOW\n  roles: [a]\n  condition: {{ match: {{ expr: '{expr}' }} }}"
+        );
+        let (set, report) = compile(&[file("r.yaml", &routes_file(route)), cerbos_file(&rule)]);
+        assert!(!report.has_errors(), "{report}");
+        set.unwrap()
+    };
+    let me = user("u-1", &["a"]);
+    let answer = |set: &PolicySet, body| Ask::new("POST /c").body(body).of(set, &me).0;
+    let (seven, empty) = (of("R.id == \"7\""), of("R.id == \"\""));
+    let allowed = |answer: &str| answer.starts_with("allow");
+    for (id, is_seven, is_empty) in [
+        (json!("7"), true, false),
+        (json!(7), true, false),
+        (json!(8), false, false),
+        (json!("seven"), false, false),
+        (json!(""), false, true),
+        (json!(null), false, true),
+    ] {
+        let body = json!({ "id": id });
+        assert_eq!(allowed(&answer(&seven, body.clone())), is_seven, "{id}");
+        assert_eq!(allowed(&answer(&empty, body)), is_empty, "{id}");
+    }
+    assert!(allowed(&answer(&empty, json!({}))), "an absent id is empty");
+    for id in [json!(true), json!([7]), json!({"a": 7})] {
+        assert_eq!(answer(&seven, json!({ "id": id })), "attribute_malformed", "{id}");
+    }
+    assert_eq!(ask(&seven, &me, "POST /c"), "needs_body", "the id stands in the body");
+    let owner = of("R.attr.owner == P.id");
+    assert_eq!(ask(&owner, &me, "POST /c"), "needs_body");
+    assert!(allowed(&answer(&owner, json!({"owner": "u-1"}))));
 }
 
 #[test]

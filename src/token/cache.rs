@@ -12,27 +12,41 @@ use quick_cache::{Weighter, sync::Cache};
 
 use super::RawToken;
 
-/// Token bytes that one entry stands for; longer tokens take the room of several.
-const BYTES_PER_ENTRY: usize = 2048;
+/// Memory that one entry stands for: a token and its claims, both of common size. What needs more takes the room of several.
+const ENTRY_BYTES: usize = 4096;
+/// The cache counts in these.
+const UNIT: usize = 1024;
 
 /// A bounded map from verified tokens to what they proved.
-pub struct TokenCache<V: Clone>(Option<Cache<Box<str>, V, ByLength>>);
+pub struct TokenCache<V: Clone>(Option<Cache<Box<str>, Entry<V>, ByMemory>>);
+
+#[derive(Clone)]
+struct Entry<V> {
+    value: V,
+    units: u64,
+}
 
 impl<V: Clone> TokenCache<V> {
-    /// A cache of about `entries` tokens of common size (up to 2 KiB); larger ones count as several. 0 keeps nothing.
+    /// A cache of at most `entries` tokens, and of at most 4 KiB for each of them in all: tokens that need more count as several. 0 keeps
+    /// nothing.
     pub fn new(entries: usize) -> Self {
-        Self((entries > 0).then(|| Cache::with_weighter(entries, entries as u64, ByLength)))
+        // One unit over, which makes room for no other entry: a cache of one would else be too small for one.
+        let units = (entries as u64).saturating_mul((ENTRY_BYTES / UNIT) as u64).saturating_add(1);
+        Self((entries > 0).then(|| Cache::with_weighter(entries, units, ByMemory)))
     }
 
     /// What is known of that token. The caller must recheck it against the clock and the route.
     pub fn get(&self, token: &RawToken<'_>) -> Option<V> {
-        self.0.as_ref()?.get(token.as_str())
+        Some(self.0.as_ref()?.get(token.as_str())?.value)
     }
 
-    /// Remembers a token that verified.
-    pub fn insert(&self, token: &RawToken<'_>, value: V) {
+    /// Remembers a token that verified. `bytes` is the memory that the value holds.
+    pub fn insert(&self, token: &RawToken<'_>, value: V, bytes: usize) {
         if let Some(cache) = &self.0 {
-            cache.insert(token.as_str().into(), value);
+            let text = token.as_str();
+            // SECURITY: a small token may hold claims that are large in memory: `claims_that_are_large_in_memory_take_the_room_of_several`.
+            let units = text.len().saturating_add(bytes).max(ENTRY_BYTES).div_ceil(UNIT) as u64;
+            cache.insert(text.into(), Entry { value, units });
         }
     }
 
@@ -55,11 +69,11 @@ impl<V: Clone> fmt::Debug for TokenCache<V> {
 }
 
 #[derive(Clone)]
-struct ByLength;
+struct ByMemory;
 
-impl<V> Weighter<Box<str>, V> for ByLength {
-    fn weight(&self, token: &Box<str>, _: &V) -> u64 {
-        token.len().div_ceil(BYTES_PER_ENTRY) as u64
+impl<V> Weighter<Box<str>, Entry<V>> for ByMemory {
+    fn weight(&self, _: &Box<str>, entry: &Entry<V>) -> u64 {
+        entry.units
     }
 }
 
@@ -74,7 +88,7 @@ mod tests {
     #[test]
     fn a_token_is_found_by_all_of_its_bytes_only() {
         let cache = TokenCache::new(100);
-        cache.insert(&raw("e30.e30.AAAA"), 1);
+        cache.insert(&raw("e30.e30.AAAA"), 1, 0);
         assert_eq!(cache.get(&raw("e30.e30.AAAA")), Some(1));
         for other in
             ["e30.e30.AAAE", "e30.e30.AAAAAAAA", "e30.e30.AAA", "e3AA.e30.AAAA", "e30.e3AA.AAAA", "e30.AAAA.e30"]
@@ -88,7 +102,7 @@ mod tests {
         let cache = TokenCache::new(200_000);
         let token = |n: u32| format!("e30.e30.AAAA{n:08}");
         for n in 0..100_000 {
-            cache.insert(&raw(&token(n)), n);
+            cache.insert(&raw(&token(n)), n, 100);
         }
         for n in 0..200_000 {
             let found = cache.get(&raw(&token(n)));
@@ -101,7 +115,7 @@ mod tests {
     fn a_flood_of_tokens_does_not_grow_the_cache() {
         let cache = TokenCache::new(64);
         for n in 0..10_000 {
-            cache.insert(&raw(&format!("e30.e30.AAAA{n:08}")), n);
+            cache.insert(&raw(&format!("e30.e30.AAAA{n:08}")), n, 0);
         }
         assert!((1..=64).contains(&cache.len()), "{}", cache.len());
     }
@@ -110,22 +124,35 @@ mod tests {
     fn large_tokens_take_the_room_of_several() {
         let cache = TokenCache::new(64);
         for n in 0..64 {
-            cache.insert(&raw(&format!("e30.{}.AAAA{n:08}", "AAAA".repeat(2000))), n);
+            cache.insert(&raw(&format!("e30.{}.AAAA{n:08}", "AAAA".repeat(4000))), n, 0);
         }
         assert!((1..=16).contains(&cache.len()), "{}", cache.len());
     }
 
     #[test]
+    fn claims_that_are_large_in_memory_take_the_room_of_several() {
+        let cache = TokenCache::new(64);
+        for n in 0..64 {
+            cache.insert(&raw(&format!("e30.e30.AAAA{n:08}")), n, 4 * ENTRY_BYTES);
+        }
+        assert!((1..=16).contains(&cache.len()), "{}", cache.len());
+        // What needs more than there is in all is not kept, and takes nobody's place.
+        let before = cache.len();
+        cache.insert(&raw("e30.e30.AAAA"), 1, 100 * ENTRY_BYTES);
+        assert_eq!((cache.get(&raw("e30.e30.AAAA")), cache.len()), (None, before));
+    }
+
+    #[test]
     fn a_cache_of_no_entries_keeps_nothing() {
         let cache = TokenCache::new(0);
-        cache.insert(&raw("e30.e30.AAAA"), 1);
+        cache.insert(&raw("e30.e30.AAAA"), 1, 0);
         assert_eq!((cache.get(&raw("e30.e30.AAAA")), cache.is_empty()), (None, true));
     }
 
     #[test]
     fn debug_shows_no_token() {
         let cache = TokenCache::new(8);
-        cache.insert(&raw("e30.e30.AAAA"), 1);
+        cache.insert(&raw("e30.e30.AAAA"), 1, 0);
         assert_eq!(format!("{cache:?}"), "TokenCache { len: 1, .. }");
     }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use serde_json::{Map, Value};
 
 use super::TokenUse;
-use crate::time::UnixTime;
+use crate::{json, time::UnixTime};
 
 /// The claims of a token that passed every check. Made only by the verifier.
 pub struct Claims {
@@ -65,6 +65,13 @@ impl Claims {
     /// `exp`: from this second on the token is not accepted.
     pub fn expires(&self) -> UnixTime {
         self.expires
+    }
+
+    /// About how many bytes of memory they take, rather more than fewer.
+    pub fn memory(&self) -> usize {
+        let lists = [&self.groups, &self.scopes].into_iter().flatten();
+        let texts: usize = lists.map(|text| size_of_val(text) + json::text_memory(text)).sum();
+        size_of::<Self>() + texts + json::object_memory(&self.all)
     }
 
     /// One claim by name. `email` is absent unless `email_verified` is true.

@@ -3,7 +3,7 @@
 use jsonwebtoken::{Algorithm, AlgorithmFamily};
 use serde_json::{Map, Value};
 
-use super::TokenError;
+use super::SignatureError;
 
 /// Members that ask for what is not done here: extensions that must be understood, detached or compressed payloads,
 /// encryption, nested tokens. `jku`, `x5u`, `x5c` and `jwk` are not among them: they are not looked at, so keys come from
@@ -18,21 +18,21 @@ pub(super) struct Header<'a> {
 
 impl<'a> Header<'a> {
     /// Reads a header whose algorithm must be among `algorithms`.
-    pub(super) fn read(members: &'a Map<String, Value>, algorithms: &[Algorithm]) -> Result<Self, TokenError> {
-        let text = |name| members.get(name).map(|value| value.as_str().ok_or(TokenError::Malformed)).transpose();
+    pub(super) fn read(members: &'a Map<String, Value>, algorithms: &[Algorithm]) -> Result<Self, SignatureError> {
+        let text = |name| members.get(name).map(|value| value.as_str().ok_or(SignatureError::Malformed)).transpose();
         // SECURITY: what is not accepted is refused before any key is asked for: `an_algorithm_that_is_not_accepted_asks_for_no_key`.
         let algorithm = text("alg")?
             .and_then(signature_algorithm)
             .filter(|algorithm| algorithms.contains(algorithm))
-            .ok_or(TokenError::Malformed)?;
+            .ok_or(SignatureError::Malformed)?;
         if !matches!(text("typ")?, None | Some("JWT" | "at+jwt")) {
-            return Err(TokenError::Malformed);
+            return Err(SignatureError::Malformed);
         }
         // SECURITY: an extension that is not understood changes what the token means: `a_critical_extension_is_refused`.
         if REFUSED.iter().any(|name| members.contains_key(*name)) {
-            return Err(TokenError::Malformed);
+            return Err(SignatureError::Malformed);
         }
-        let kid = text("kid")?.ok_or(TokenError::Malformed)?;
+        let kid = text("kid")?.ok_or(SignatureError::Malformed)?;
         Ok(Self { algorithm, kid })
     }
 }

@@ -156,6 +156,9 @@ pub enum SkipReason {
     /// An RSA modulus under 2048 bits.
     #[error("its modulus has fewer than 2048 bits")]
     TooShort,
+    /// An RSA modulus whose private key can be computed: it has the form of CVE-2017-15361 (ROCA).
+    #[error("its private key can be computed (CVE-2017-15361)")]
+    Weak,
     /// Numbers that are absent, not base64url, or no public key.
     #[error("it is not a public key")]
     NotAKey,

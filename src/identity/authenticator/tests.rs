@@ -204,6 +204,61 @@ fn a_cached_token_is_refused_from_its_exp_on() {
 }
 
 #[test]
+fn a_clock_that_steps_back_opens_nothing() {
+    let generation = Generation::new();
+    let token = token_of(&with(with(access(), "iat", NOW.seconds()), "exp", NOW.seconds() + 60));
+    let at = |seconds: u64| {
+        let now = UnixTime::from_seconds(seconds);
+        generation.bearer(&token, REQUIRED, now).map(|found| found.cache_hit).map_err(AuthenticationError::code)
+    };
+    assert_eq!(at(NOW.seconds()), Ok(Some(false)));
+    assert_eq!(at(NOW.seconds() + 60), Err("token_expired"));
+    // Back within its life it is what it was; before its birth it is not valid yet, however far the clock steps.
+    assert_eq!(at(NOW.seconds() + 59), Ok(Some(true)));
+    for early in [NOW.seconds() - 6, NOW.seconds() - 86_400, 1, 0] {
+        assert_eq!(at(early), Err("token_not_yet_valid"), "{early}");
+    }
+    for late in [NOW.seconds() + 61, UnixTime::MAX.seconds(), u64::MAX] {
+        assert_eq!(at(late), Err("token_expired"), "{late}");
+    }
+    assert_eq!(at(NOW.seconds()), Ok(Some(true)));
+}
+
+#[test]
+fn tokens_whose_claims_are_large_in_memory_do_not_fill_it() {
+    let generation = Generation { keys: ring(), cache: VerifiedTokens::new(100) };
+    let small = json!([{"a": 1}]);
+    let token =
+        |number: usize, claims: &[Value]| token_of(&with(with(access(), "jti", format!("j-{number}")), "x", claims));
+    for number in 0..100 {
+        let token = token(number, &vec![small[0].clone(); 300]);
+        assert!(token.len() < MAX_BYTES);
+        generation.bearer(&token, REQUIRED, NOW).unwrap();
+    }
+    // About 200 KB each, of 400 KiB in all.
+    assert!(generation.cache.len() <= 3, "{}", generation.cache.len());
+    let common = Generation { keys: ring(), cache: VerifiedTokens::new(100) };
+    for number in 0..100 {
+        common.bearer(&token(number, &[]), REQUIRED, NOW).unwrap();
+    }
+    assert!(common.cache.len() >= 90, "{}", common.cache.len());
+}
+
+#[test]
+fn the_memory_of_a_principal_counts_each_place_that_holds_a_group() {
+    let of = |groups: &[&str]| {
+        let principal = principal(&token_of(&with(access(), "cognito:groups", groups.to_vec())));
+        principal.verified().unwrap().memory()
+    };
+    let one = of(&["aaaa"]);
+    assert_eq!(of(&["aaaaaa"]), one + 3 * 2, "a role, a group and a claim");
+    let pointer = size_of::<Box<str>>();
+    assert_eq!(of(&["aaaa", "aaaa"]), one + (pointer + 4) + (pointer + 20) + (2 * size_of::<Value>() + 20));
+    let least = size_of::<Verified>() + size_of::<crate::token::Claims>();
+    assert!((least..least + 4000).contains(&one), "{one}");
+}
+
+#[test]
 fn a_cached_token_is_checked_against_each_route() {
     let generation = Generation::new();
     let (main, second) = (token_of(&access()), mint_second(&id_token()));

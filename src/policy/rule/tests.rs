@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use super::{Role, Roles};
 use crate::{
     identity::Principal,
     policy::{PolicySet, testing::*},
@@ -268,6 +269,50 @@ fn a_condition_that_is_false_without_the_body_spares_it() {
 }
 
 #[test]
+fn an_allow_rule_that_errs_whatever_the_body_says_spares_it() {
+    let set = lenient_rules(r#"[ { id: a, owner: { body: /owner }, when: 'principal.claims["absent"] == "a"' } ]"#);
+    assert_eq!(ask(&set, &user("u-1", &[]), "PUT /users/x"), "evaluation_error");
+    let with = Ask::new("PUT /users/x").body(json!({"owner": "u-1"}));
+    assert_eq!(with.of(&set, &user("u-1", &[])).0, "evaluation_error");
+}
+
+#[test]
+fn a_deny_rule_that_errs_waits_for_the_body_that_says_whether_it_applies() {
+    let set = lenient_rules(
+        r#"[ { id: a, roles: [user] }, { id: b, effect: deny, owner: { body: /owner }, when: 'principal.claims["absent"] == "a"' } ]"#,
+    );
+    let me = user("u-1", &["user"]);
+    assert_eq!(ask(&set, &me, "PUT /users/x"), "needs_body");
+    assert_eq!(Ask::new("PUT /users/x").body(json!({"owner": "u-1"})).of(&set, &me).0, "evaluation_error");
+    assert_eq!(Ask::new("PUT /users/x").body(json!({"owner": "u-2"})).of(&set, &me).0, "allow r/a");
+}
+
+#[test]
+fn a_deny_rule_that_errs_denies_before_the_body_of_another_is_read() {
+    let errs = r#"effect: deny, when: 'principal.claims["absent"] == "a"'"#;
+    let body = "{ id: b, effect: deny, owner: { body: /owner } }";
+    for rules in [
+        format!("[ {{ id: a, roles: [user] }}, {{ id: x, {errs} }}, {{ id: y, {errs} }}, {body} ]"),
+        format!("[ {{ id: a, roles: [user] }}, {body}, {{ id: x, {errs} }}, {{ id: y, {errs} }} ]"),
+    ] {
+        let (answer, seen) = Ask::new("PUT /users/x").of(&lenient_rules(&rules), &user("u-1", &["user"]));
+        assert_eq!((answer.as_str(), seen.rule.unwrap().as_str()), ("evaluation_error", "r/x"), "{rules}");
+    }
+}
+
+#[test]
+fn of_rules_that_fail_alike_the_first_is_told() {
+    let of = |rules: &str| Ask::new("GET /users/u-2?o=u-3").of(&lenient_rules(rules), &user("u-1", &[])).1;
+    let errs = r#"when: 'principal.claims["absent"] == "a"'"#;
+    let rules = format!("[ {{ id: a, roles: [admin] }}, {{ id: x, {errs} }}, {{ id: y, {errs} }} ]");
+    assert_eq!(of(&rules).rule.unwrap().as_str(), "r/x");
+    let rules = "[ { id: a, roles: [admin] }, { id: x, owner: { path: owner } }, { id: y, owner: { query: o } } ]";
+    assert_eq!((of(rules).owner_source, of(rules).rule), (Some("path"), None));
+    let rules = "[ { id: y, owner: { query: o } }, { id: x, owner: { path: owner } } ]";
+    assert_eq!(of(rules).owner_source, Some("query"));
+}
+
+#[test]
 fn an_allow_that_needs_no_body_waits_for_a_deny_that_does() {
     let set = lenient_rules(
         "[ { id: yes, roles: [user] }, { id: no, effect: deny, methods: [PUT], owner: { body: /victim } } ]",
@@ -306,6 +351,48 @@ fn reading_a_repeated_query_name_in_a_condition_is_an_evaluation_error() {
     let set = with_rules(r#"[ { id: a, when: 'request.query["o"] == principal.id' } ]"#);
     assert_eq!(ask(&set, &user("u-1", &[]), "GET /users/x?o=u-1"), "allow r/a");
     assert_eq!(ask(&set, &user("u-1", &[]), "GET /users/x?o=u-1&o=u-1"), "evaluation_error");
+}
+
+fn any_of(roles: Vec<Role>) -> Roles {
+    Roles::AnyOf(roles.into())
+}
+
+/// What is asked role by role must hold for names that mean something to native rules, too.
+#[test]
+fn a_role_alone_is_what_its_name_says() {
+    let listed = |role: Role| any_of(vec![role]);
+    let group = |name: &str| listed(Role::Group(name.into()));
+    let names = ["a", "b", "authenticated", "anonymous"];
+    let rows = [
+        (Roles::Unstated, [true, true, true, true]),
+        (Roles::Verified, [true, true, true, false]),
+        (listed(Role::Anyone), [true, true, true, true]),
+        (listed(Role::Authenticated), [true, true, true, false]),
+        (listed(Role::Anonymous), [false, false, false, true]),
+        (group("a"), [true, false, false, false]),
+        (group("anonymous"), [false, false, false, true]),
+        (any_of(vec![Role::Group("b".into()), Role::Anonymous]), [false, true, false, true]),
+        (any_of(vec![]), [false; 4]),
+    ];
+    for (roles, expected) in rows {
+        assert_eq!(names.map(|name| roles.hold_alone(name)), expected, "{roles:?}");
+    }
+}
+
+#[test]
+fn roles_say_whether_they_name_the_unknown_and_which_groups() {
+    let rows = [
+        (Roles::Unstated, false, false),
+        (Roles::Verified, false, false),
+        (any_of(vec![Role::Anyone]), true, false),
+        (any_of(vec![Role::Anonymous]), true, false),
+        (any_of(vec![Role::Authenticated]), false, false),
+        (any_of(vec![Role::Group("a".into())]), false, true),
+        (any_of(vec![Role::Group("b".into()), Role::Anyone]), true, false),
+    ];
+    for (roles, unknown, a) in rows {
+        assert_eq!((roles.name_the_unknown(), roles.name_role("a")), (unknown, a), "{roles:?}");
+    }
 }
 
 /// Rules out of which tables are drawn: none needs the body, some err.

@@ -24,6 +24,8 @@ pub(super) struct Life {
     /// The last failure's code: another one is news again.
     failing: Option<&'static str>,
     last_refetch: Option<Instant>,
+    /// When the last fetch that failed began, whatever caused it.
+    last_failure: Option<Instant>,
     last_change: Option<Instant>,
     skipped: Vec<SkippedKey>,
 }
@@ -45,6 +47,7 @@ impl Life {
             failures: 0,
             failing: None,
             last_refetch: None,
+            last_failure: None,
             last_change: None,
             skipped: Vec::new(),
         }
@@ -86,11 +89,12 @@ impl Life {
 
     /// Lets the caller wait for a fetch that is now due, or tells it that none is.
     ///
-    /// SECURITY: `a_flood_of_unknown_keys_costs_one_fetch_in_ten_seconds`.
+    /// SECURITY: `a_flood_of_unknown_keys_costs_one_fetch_in_ten_seconds`. A retry that failed counts as well:
+    /// `a_flood_of_unknown_keys_in_an_outage_adds_no_fetch`.
     fn is_due(&mut self, ask: Ask) -> bool {
         let now = Instant::now();
         let lately = |last: Option<Instant>| last.is_some_and(|last| now < last + self.plan.times.min_refetch);
-        if lately(self.last_refetch) {
+        if lately(self.last_refetch) || lately(self.last_failure) {
             // Keys that have just changed may be news to a caller that began before.
             let _ = ask.send(if lately(self.last_change) { Refetch::Done } else { Refetch::NotDue });
             return false;
@@ -113,6 +117,7 @@ impl Life {
     }
 
     async fn attempt(&mut self, told: &Told) {
+        let began = Instant::now();
         let mut fetch = (self.fetch)(self.plan.times.clone(), self.plan.url.clone());
         let result = loop {
             let stale = self.stale_at();
@@ -125,7 +130,10 @@ impl Life {
         };
         let (news, outcome) = match self.judge(result) {
             Ok(news) => (news, Refetch::Done),
-            Err(fault) => (self.failed(&fault), Refetch::Failed),
+            Err(fault) => {
+                self.last_failure = Some(began);
+                (self.failed(&fault), Refetch::Failed)
+            }
         };
         self.tell(told, news).await;
         // Whoever asked while the keys were being put to serve is answered by them too.

@@ -13,15 +13,16 @@ const URGENT: (Duration, Duration) = (Duration::from_millis(250), Duration::from
 /// While good keys serve: the longest time between two retries.
 const PATIENT: Duration = Duration::from_secs(60);
 
-/// The time to the next fetch after so many failures in a row. Never longer than `refresh`; a little less than the full time, at random,
-/// so that many gateways do not ask at once.
+/// The time to the next fetch after so many failures in a row: never longer than `refresh`, and with keys in hand never shorter than
+/// `min_refetch` where that is the smaller. At random within a quarter, so that many gateways do not ask at once.
 pub(super) fn next(times: &KeyTimes, failures: u32, held: bool) -> Duration {
     if failures == 0 {
         return shorten(times.refresh, 0.1);
     }
-    let (first, longest) = if held { (times.min_refetch, PATIENT.max(times.min_refetch)) } else { URGENT };
+    // What is taken off at random leaves at least `min_refetch`.
+    let (first, longest) = if held { (times.min_refetch * 4 / 3, PATIENT) } else { URGENT };
     let doubled = first.saturating_mul(2_u32.saturating_pow(failures - 1));
-    let longest = if held { longest.min(times.refresh) } else { longest };
+    let longest = if held { longest.max(first).min(times.refresh) } else { longest };
     shorten(doubled.min(longest), 0.25)
 }
 
@@ -60,9 +61,12 @@ mod tests {
 
     #[test]
     fn an_outage_with_keys_in_hand_costs_at_most_one_fetch_in_ten_seconds() {
-        for (failures, most) in [(1, 10_000), (2, 20_000), (3, 40_000), (4, 60_000), (u32::MAX, 60_000)] {
+        for (failures, most) in [(1, 13_333), (2, 26_666), (3, 53_333), (4, 60_000), (u32::MAX, 60_000)] {
             assert!((most * 9 / 10..=most).contains(&longest(failures, true)), "{failures}");
+            assert!((0..200).all(|_| next(&times(), failures, true) >= times().min_refetch), "{failures}");
         }
+        let slow = KeyTimes { min_refetch: Duration::from_secs(600), ..times() };
+        assert!(next(&slow, 1, true) >= slow.min_refetch);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! One entry of a JWKS document (RFC 7517 section 4, RFC 7518 section 6, RFC 8037).
 
+mod roca;
+
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ParsedPublicKey};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, DecodingKey, DecodingKeyKind};
@@ -99,6 +101,10 @@ fn rsa(members: &Map<String, Value>) -> Result<(&'static [Algorithm], DecodingKe
     let good_exponent = is_odd(&exponent) && (2..=32).contains(&bit_length(&exponent));
     if bits > 8192 || !is_odd(&modulus) || !good_exponent {
         return Err(SkipReason::NotAKey);
+    }
+    // SECURITY: whoever computes the private key signs as the issuer: `a_key_of_the_roca_form_is_left_out`.
+    if roca::has_the_form(&modulus) {
+        return Err(SkipReason::Weak);
     }
     Ok((&RSA, DecodingKey::from_rsa_raw_components(&modulus, &exponent)))
 }

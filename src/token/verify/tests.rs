@@ -128,6 +128,7 @@ fn what_good_tokens_may_differ_in_does_not_matter() {
         ("nbf now", with(access(), "nbf", NOW.seconds())),
         ("nbf within the leeway", with(access(), "nbf", NOW.seconds() + 5)),
         ("iat within the leeway", with(access(), "iat", NOW.seconds() + 5)),
+        ("a life of no length", with(with(access(), "exp", NOW.seconds() + 1), "iat", NOW.seconds() + 1)),
         ("a last second", with(access(), "exp", NOW.seconds() + 1)),
         ("the longest lifetime", with(access(), "exp", 1_799_999_940_u64 + 86_400)),
         ("the longest id", with(access(), "sub", "x".repeat(256))),

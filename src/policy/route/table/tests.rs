@@ -61,6 +61,7 @@ fn an_exact_host_goes_before_the_longest_suffix_before_none() {
     assert_eq!(at(&table, "a.eu.example.com", "/x"), Some(2));
     assert_eq!(at(&table, "example.com", "/x"), Some(0));
     assert_eq!(at(&table, "badexample.com", "/x"), Some(0));
+    assert_eq!(at(&table, ".example.com", "/x"), Some(0), "nothing stands before the dot");
 }
 
 #[test]

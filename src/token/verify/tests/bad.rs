@@ -66,6 +66,7 @@ fn shapes() -> Vec<Row> {
         format!("{header}.{payload}"),
         format!("{header}.{payload}."),
         format!("{header}..{signature}"),
+        signed(crate::token::testing::header().to_string().as_bytes(), b""),
         format!(".{payload}.{signature}"),
         format!("{signature}.{payload}.{header}"),
         format!("{good}.{signature}"),
