@@ -205,6 +205,8 @@ impl Server {
         let (stopping, stops) = stops(&pace, &health)?;
         inheritance.confirm().await?;
 
+        // Before the admin listener answers: whoever sees this process ready may send it one.
+        let quits = quits()?;
         let (admin_stops, to_stop) = mpsc::channel(1);
         let running = Running {
             path,
@@ -218,7 +220,7 @@ impl Server {
         };
         let pages = Arc::new(Admin::new(metrics, health));
         let pages = tokio::spawn(admin.run(Arc::clone(&pages), pages, to_stop));
-        running.hand_over_on(quits()?, pages);
+        running.hand_over_on(quits, pages);
 
         let turned = Turned { telemetry: Arc::clone(&telemetry), live };
         started(&addresses);

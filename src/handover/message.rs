@@ -34,7 +34,10 @@ const MOST_SOCKETS: usize = 128;
 const MOST_BYTES: usize = 16 * 1024;
 
 /// Bytes of any other line.
-const MOST_WORD: usize = 1024;
+const MOST_WORD: usize = 4096;
+
+/// Characters of a reason.
+const MOST_REASON: usize = 512;
 
 /// The new process is ready to accept.
 const READY: &str = "ready";
@@ -202,7 +205,7 @@ pub(super) async fn say_ready(stream: &mut UnixStream) -> Result<(), HandoverErr
 
 /// The new process cannot take over.
 pub(super) async fn say_declined(stream: &mut UnixStream, reason: &str) -> Result<(), HandoverError> {
-    let reason: String = reason.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MOST_WORD / 8).collect();
+    let reason: String = reason.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MOST_REASON).collect();
     say(stream, &format!("{DECLINED}{reason}")).await
 }
 

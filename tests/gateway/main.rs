@@ -23,4 +23,6 @@ mod support;
 #[cfg(test)]
 mod targets;
 #[cfg(test)]
+mod upgrades;
+#[cfg(test)]
 mod upstreams;
