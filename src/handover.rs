@@ -1,14 +1,14 @@
 //! Hands the listening sockets of a running gateway over to the process that takes its place.
 //!
 //! The new process waits at a Unix socket, the old one connects to it and offers its sockets; the new one says that it is ready to
-//! accept, and only then the old one lets go. Until that last word the old process alone serves, and whatever fails leaves it as it
-//! was. Both share each socket's queue of connections, so none is lost between them. Knows neither HTTP nor settings.
+//! accept, and only then the old one says that it lets go. Until that word the old process alone serves, and whatever fails leaves it as
+//! it was. Both share each socket's queue of connections, so none is lost between them. Knows neither HTTP nor settings.
 //! Invariant: sockets pass between processes of one user only.
 
 mod meeting;
 mod message;
 
-pub use meeting::{Meeting, Takeover, hand_over};
+pub use meeting::{Confirmed, Meeting, Takeover, hand_over};
 pub use message::{Inherited, Offered, Role};
 
 use std::{io, path::PathBuf, time::Duration};
@@ -119,10 +119,9 @@ pub enum HandoverError {
 
 impl HandoverError {
     fn broken(source: io::Error) -> Self {
-        match source.kind() {
-            io::ErrorKind::UnexpectedEof | io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => Self::Gone,
-            _ => Self::Broken { source },
-        }
+        use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
+        let is_over = matches!(source.kind(), UnexpectedEof | BrokenPipe | ConnectionReset);
+        if is_over { Self::Gone } else { Self::Broken { source } }
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Decides nothing and parses nothing. Whatever cannot be had at the start ends it with an error; nothing is retried in silence.
 
+mod notify;
 mod upgrade;
 
 pub use upgrade::Start;
@@ -224,6 +225,7 @@ impl Server {
 
         let turned = Turned { telemetry: Arc::clone(&telemetry), live };
         started(&addresses);
+        inheritance.serving();
         let outcome = edge.run(gateway, Arc::new(turned), stops).await;
         tracing::info!(cut = outcome.cut, "stopped");
         if !telemetry.audit.close(FLUSH) {

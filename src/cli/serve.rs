@@ -13,13 +13,10 @@ use crate::{
 pub(super) struct ServeArguments {
     #[command(flatten)]
     config: ConfigArguments,
-    /// Take the listening sockets over from the running gateway, at `upgrade_socket` of the settings
-    ///
-    /// Compiles the files, then waits until that gateway is sent SIGQUIT. It goes on serving until this one is ready, and ends when its
-    /// requests have.
+    /// Take the sockets over from the running gateway, which hands them over on SIGQUIT
     #[arg(long)]
     upgrade: bool,
-    /// How long to wait for the running gateway
+    /// How long to wait for that
     #[arg(long, value_name = "DURATION", default_value = "60s", requires = "upgrade")]
     wait: Span,
 }

@@ -22,7 +22,7 @@ use tokio::{
 
 use super::{
     HandoverError, Inherited, Offered,
-    message::{hear_go, hear_ready, receive_offer, say_declined, say_go, say_ready, send_offer},
+    message::{hear_end, hear_go, hear_ready, receive_offer, say_declined, say_go, say_ready, send_offer},
 };
 
 /// How long a peer may take for one line that needs no work.
@@ -117,7 +117,7 @@ impl Meeting {
 }
 
 async fn welcome(stream: &UnixStream) -> Result<Vec<Inherited>, HandoverError> {
-    // SECURITY: sockets of a stranger would put this gateway behind him: `a_stranger_cannot_bring_sockets`.
+    // SECURITY: sockets of a stranger would put this gateway behind him: `test_a_stranger_can_neither_take_nor_bring_the_sockets`.
     is_own(stream)?;
     within(WORD, receive_offer(stream)).await
 }
@@ -130,16 +130,17 @@ pub struct Takeover {
 }
 
 impl Takeover {
-    /// Tells the old process that this one is ready to accept, and returns when the old one has let go.
+    /// Tells the old process that this one is ready to accept, and returns when the old one lets go.
     ///
     /// # Errors
     /// When the old process did not let go: it goes on serving, and this one must not.
-    pub async fn confirm(mut self) -> Result<(), HandoverError> {
-        within(WORD, async {
+    pub async fn confirm(mut self) -> Result<Confirmed, HandoverError> {
+        let agreed = async {
             say_ready(&mut self.stream).await?;
             hear_go(&mut self.stream).await
-        })
-        .await
+        };
+        within(WORD, agreed).await?;
+        Ok(Confirmed(self))
     }
 
     /// Tells the old process why this one cannot take over.
@@ -148,6 +149,10 @@ impl Takeover {
         let _ = within(WORD, say_declined(&mut self.stream, reason)).await;
     }
 }
+
+/// This process is the one that serves. Dropped once it does; the old one waits for that, for a moment.
+#[derive(Debug)]
+pub struct Confirmed(#[expect(dead_code, reason = "its drop is what it is for")] Takeover);
 
 /// Offers sockets to the process that waits at this path, and returns when that one serves. The caller then lets go of its own.
 ///
@@ -160,7 +165,10 @@ pub async fn hand_over(path: &Path, offered: &[Offered], most: Duration) -> Resu
     is_own(&stream)?;
     within(WORD, send_offer(&mut stream, offered)).await?;
     within(most, hear_ready(&mut stream)).await?;
-    within(WORD, say_go(&mut stream)).await
+    within(WORD, say_go(&mut stream)).await?;
+    // From here on there is no way back, so what this tells does not matter.
+    let _ = within(WORD, hear_end(&mut stream)).await;
+    Ok(())
 }
 
 /// Whether the peer is a process of the same user.

@@ -232,6 +232,11 @@ pub(super) async fn hear_go(stream: &mut UnixStream) -> Result<(), HandoverError
     }
 }
 
+/// Waits until the new process serves, or is no more.
+pub(super) async fn hear_end(stream: &mut UnixStream) -> Result<(), HandoverError> {
+    hear(stream).await.map(drop)
+}
+
 async fn say(stream: &mut UnixStream, word: &str) -> Result<(), HandoverError> {
     Ok(stream.write_all(format!("{word}\n").as_bytes()).await?)
 }

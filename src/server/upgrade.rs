@@ -18,11 +18,11 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::{Pace, ServerError, could_not_run};
+use super::{Pace, ServerError, could_not_run, notify};
 use crate::{
     admin::Health,
     edge::{DrainOutcome, Draining, Sockets, Stop},
-    handover::{HandoverError, Inherited, Meeting, Offered, Role, Takeover, hand_over},
+    handover::{Confirmed, HandoverError, Inherited, Meeting, Offered, Role, Takeover, hand_over},
 };
 
 /// How long the new process may take until it holds keys and policies.
@@ -54,6 +54,7 @@ pub enum Start {
 pub(super) struct Inheritance {
     sockets: Vec<Inherited>,
     takeover: Option<Takeover>,
+    confirmed: Option<Confirmed>,
 }
 
 impl Inheritance {
@@ -74,7 +75,7 @@ impl Inheritance {
         };
         let (takeover, sockets) = taken.await.map_err(|error: HandoverError| could_not_run(&error))?;
         tracing::info!(sockets = sockets.len(), "the running gateway has offered its sockets");
-        Ok(Self { sockets, takeover: Some(takeover) })
+        Ok(Self { sockets, takeover: Some(takeover), confirmed: None })
     }
 
     /// A socket for this address, once. Where the port is a free one each time, what it was for counts as well.
@@ -99,9 +100,15 @@ impl Inheritance {
     /// Returns when this process is the one that serves; at once on a fresh start.
     pub(super) async fn confirm(&mut self) -> Result<(), ServerError> {
         let Some(takeover) = self.takeover.take() else { return Ok(()) };
-        takeover.confirm().await.map_err(|error| could_not_run(&error))?;
+        self.confirmed = Some(takeover.confirm().await.map_err(|error| could_not_run(&error))?);
         tracing::info!("this process serves now; the old one finishes what it has begun");
         Ok(())
+    }
+
+    /// This process accepts: systemd knows it before the old one ends.
+    pub(super) fn serving(&mut self) {
+        notify::serving();
+        self.confirmed = None;
     }
 
     /// Tells the old process that this one does not come to serve.

@@ -421,13 +421,15 @@ impl Gateway {
         let mut child = command()
             .args(["serve", "--upgrade", "--config"])
             .arg(&config)
+            .envs(self.house.environment.iter().copied())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
         let log = Log::default();
         let reader = Some(log.follow(child.stderr.take().unwrap()));
-        let house = House { folder: Arc::clone(&self.house.folder), settings, environment: Vec::new() };
+        let (folder, environment) = (Arc::clone(&self.house.folder), self.house.environment.clone());
+        let house = House { folder, settings, environment };
         let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
         Heir(Gateway { house, child, log, reader, listener: nowhere, admin: nowhere })
     }
@@ -451,6 +453,10 @@ impl Gateway {
     /// What the process has said on standard error.
     pub(crate) fn log(&self) -> String {
         self.log.text()
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     pub(crate) fn signal(&self, name: &str) {

@@ -3,7 +3,7 @@
 use std::{
     fs,
     net::{TcpListener, TcpStream},
-    os::unix::fs::PermissionsExt,
+    os::unix::{fs::PermissionsExt, net::UnixDatagram},
     sync::Arc,
 };
 
@@ -75,14 +75,44 @@ fn the_new_process_takes_over_and_the_old_one_finishes_what_it_has_begun() {
     for path in ["/a", "/b", "/c", "/d", "/slow"] {
         assert_eq!(paths.iter().filter(|seen| *seen == path).count(), 1, "{paths:?}");
     }
+}
 
-    // And it can be taken over from in its turn.
-    let heir = new.heir(|_| ());
+#[test]
+fn a_process_that_took_over_hands_over_in_its_turn() {
+    let (_, _upstream, house) = house();
+    let mut serving = house.start();
+    let listener = serving.listener;
+    for _ in 0..3 {
+        let heir = serving.heir(|_| ());
+        heir.said("waiting for the sockets");
+        serving.signal("QUIT");
+        let new = heir.serves();
+        assert_eq!(serving.ended().code(), Some(0));
+        assert_eq!(new.listener, listener);
+        assert_eq!(new.get_anonymously("/a").status, 200);
+        serving = new;
+    }
+}
+
+#[test]
+fn systemd_is_told_which_process_serves() {
+    let (_, _upstream, house) = house();
+    let manager = UnixDatagram::bind(house.path("notify.sock")).unwrap();
+    manager.set_read_timeout(Some(PATIENCE)).unwrap();
+    let told = || {
+        let mut bytes = [0; 128];
+        let length = manager.recv(&mut bytes).unwrap();
+        String::from_utf8(bytes[..length].to_vec()).unwrap()
+    };
+    let path = house.path("notify.sock").display().to_string();
+    let mut old = house.environment("NOTIFY_SOCKET", path.leak()).start();
+    assert_eq!(told(), format!("MAINPID={}\nREADY=1\n", old.id()));
+    let heir = old.heir(|_| ());
     heir.said("waiting for the sockets");
-    new.signal("QUIT");
-    let next = heir.serves();
-    assert_eq!(new.ended().code(), Some(0));
-    assert_eq!(next.get_anonymously("/e").status, 200);
+    old.signal("QUIT");
+    let new = heir.serves();
+    assert_eq!(told(), format!("MAINPID={}\nREADY=1\n", new.id()));
+    assert_eq!(old.ended().code(), Some(0));
 }
 
 #[test]
