@@ -106,6 +106,9 @@ pub enum HandoverError {
     /// The other process took too long.
     #[error("the other process has not answered within {0:?}")]
     Silent(Duration),
+    /// The old process stops by itself.
+    #[error("this process stops, so there is nothing left to hand over")]
+    Stopping,
     /// What the other process said makes no sense.
     #[error("the other process says what this version does not understand: {0}")]
     Garbled(&'static str),

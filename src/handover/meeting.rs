@@ -16,6 +16,7 @@ use rustix::{
     process::geteuid,
 };
 use tokio::{
+    io::AsyncReadExt,
     net::{UnixListener, UnixStream},
     time::{Instant, timeout, timeout_at},
 };
@@ -143,6 +144,12 @@ impl Takeover {
         Ok(Confirmed(self))
     }
 
+    /// Returns when the old process does not wait for this one any more.
+    pub async fn abandoned(&mut self) {
+        // It has nothing to say before this process is ready: whatever comes is the end.
+        let _ = self.stream.read(&mut [0]).await;
+    }
+
     /// Tells the old process why this one cannot take over.
     pub async fn decline(mut self, reason: &str) {
         // The end of the connection says it as well, without the reason.
@@ -157,14 +164,24 @@ pub struct Confirmed(#[expect(dead_code, reason = "its drop is what it is for")]
 /// Offers sockets to the process that waits at this path, and returns when that one serves. The caller then lets go of its own.
 ///
 /// # Errors
-/// When nobody waits there, or whoever does is not ready within `most`: the caller goes on serving.
-pub async fn hand_over(path: &Path, offered: &[Offered], most: Duration) -> Result<(), HandoverError> {
+/// When nobody waits there, whoever does is not ready within `most`, or `stopped` came first: the caller goes on as before.
+pub async fn hand_over(
+    path: &Path,
+    offered: Vec<Offered>,
+    most: Duration,
+    stopped: impl Future<Output = ()>,
+) -> Result<(), HandoverError> {
     let connected = UnixStream::connect(path).await;
     let mut stream = connected.map_err(|source| HandoverError::NobodyWaits { path: path.to_owned(), source })?;
     // SECURITY: a stranger cannot take the sockets: `a_stranger_cannot_take_the_sockets`.
     is_own(&stream)?;
-    within(WORD, send_offer(&mut stream, offered)).await?;
-    within(most, hear_ready(&mut stream)).await?;
+    within(WORD, send_offer(&mut stream, &offered)).await?;
+    // These would keep a listener open that the caller closes meanwhile.
+    drop(offered);
+    tokio::select! {
+        ready = within(most, hear_ready(&mut stream)) => ready?,
+        () = stopped => return Err(HandoverError::Stopping),
+    }
     within(WORD, say_go(&mut stream)).await?;
     // From here on there is no way back, so what this tells does not matter.
     let _ = within(WORD, hear_end(&mut stream)).await;

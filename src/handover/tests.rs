@@ -42,12 +42,16 @@ fn raw(text: &str, socket: impl Into<OwnedFd>) -> Offered {
     Offered { role: Role::Listener, configured: text.parse().unwrap(), socket: socket.into() }
 }
 
+async fn offer(path: &Path, offered: Vec<Offered>, most: Duration) -> Result<(), HandoverError> {
+    hand_over(path, offered, most, std::future::pending()).await
+}
+
 /// What the old process hears of an offer that the new one does not take.
 async fn refused(offered: Vec<Offered>) {
     let (_folder, path) = place();
     let meeting = Meeting::open(&path).unwrap();
     let taking = tokio::spawn(meeting.take_over(PATIENCE));
-    let told = hand_over(&path, &offered, PATIENCE).await;
+    let told = offer(&path, offered, PATIENCE).await;
     assert!(matches!(told, Err(HandoverError::Gone)), "{told:?}");
     // Whoever came next would be heard.
     assert!(!taking.is_finished());
@@ -61,7 +65,7 @@ async fn sockets_go_over_with_their_addresses_and_roles() {
     let (one, two) = (listener(), listener());
     let offers = vec![offered(Role::Listener, &one), offered(Role::Admin, &two)];
     let place = path.clone();
-    let old = tokio::spawn(async move { hand_over(&place, &offers, PATIENCE).await });
+    let old = tokio::spawn(async move { offer(&place, offers, PATIENCE).await });
     let (takeover, inherited) = meeting.take_over(PATIENCE).await.unwrap();
     let seen: Vec<_> = inherited.iter().map(|one| (one.role, one.configured)).collect();
     assert_eq!(seen, [(Role::Listener, one.local_addr().unwrap()), (Role::Admin, two.local_addr().unwrap())]);
@@ -83,14 +87,14 @@ async fn an_offer_of_many_sockets_goes_over_whole_and_one_of_too_many_does_not()
     let listener = listener();
     let offers = |count| (0..count).map(|_| offered(Role::Listener, &listener)).collect::<Vec<_>>();
     let (place, many) = (path.clone(), offers(128));
-    let old = tokio::spawn(async move { hand_over(&place, &many, PATIENCE).await });
+    let old = tokio::spawn(async move { offer(&place, many, PATIENCE).await });
     let (takeover, inherited) = meeting.take_over(PATIENCE).await.unwrap();
     assert_eq!(inherited.len(), 128);
     takeover.confirm().await.unwrap();
     old.await.unwrap().unwrap();
 
     let _meeting = Meeting::open(&path).unwrap();
-    let told = hand_over(&path, &offers(129), PATIENCE).await;
+    let told = offer(&path, offers(129), PATIENCE).await;
     assert!(matches!(told, Err(HandoverError::TooMany(129))), "{told:?}");
 }
 
@@ -98,11 +102,11 @@ async fn an_offer_of_many_sockets_goes_over_whole_and_one_of_too_many_does_not()
 async fn with_nobody_there_the_old_process_keeps_its_sockets() {
     let (_folder, path) = place();
     let listener = listener();
-    let told = hand_over(&path, &[offered(Role::Listener, &listener)], PATIENCE).await;
+    let told = offer(&path, vec![offered(Role::Listener, &listener)], PATIENCE).await;
     assert!(matches!(told, Err(HandoverError::NobodyWaits { .. })), "{told:?}");
     // What a process that was killed has left.
     drop(StdListener::bind(&path).unwrap());
-    let told = hand_over(&path, &[offered(Role::Listener, &listener)], PATIENCE).await;
+    let told = offer(&path, vec![offered(Role::Listener, &listener)], PATIENCE).await;
     assert!(matches!(told, Err(HandoverError::NobodyWaits { .. })), "{told:?}");
     // The next new process makes it anew.
     drop(Meeting::open(&path).unwrap());
@@ -115,17 +119,32 @@ async fn a_new_process_that_dies_or_stays_silent_changes_nothing() {
     let listener = listener();
     let meeting = Meeting::open(&path).unwrap();
     let dying = tokio::spawn(async move { drop(meeting.take_over(PATIENCE).await.unwrap()) });
-    let told = hand_over(&path, &[offered(Role::Listener, &listener)], PATIENCE).await;
+    let told = offer(&path, vec![offered(Role::Listener, &listener)], PATIENCE).await;
     assert!(matches!(told, Err(HandoverError::Gone)), "{told:?}");
     dying.await.unwrap();
 
     let meeting = Meeting::open(&path).unwrap();
     let silent = tokio::spawn(async move { meeting.take_over(PATIENCE).await.unwrap() });
-    let told = hand_over(&path, &[offered(Role::Listener, &listener)], Duration::from_millis(50)).await;
+    let told = offer(&path, vec![offered(Role::Listener, &listener)], Duration::from_millis(50)).await;
     assert!(matches!(told, Err(HandoverError::Silent(_))), "{told:?}");
     // Too late: the old process goes on, so the new one must not serve.
     let (takeover, _) = silent.await.unwrap();
     assert!(matches!(takeover.confirm().await, Err(HandoverError::Gone)));
+}
+
+#[tokio::test]
+async fn an_old_process_that_stops_leaves_no_listener_with_the_new_one() {
+    let (_folder, path) = place();
+    let listener = listener();
+    let meeting = Meeting::open(&path).unwrap();
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let offers = vec![offered(Role::Listener, &listener)];
+    let old = tokio::spawn(async move { hand_over(&path, offers, PATIENCE, async { drop(stopped.await) }).await });
+    let (mut takeover, inherited) = meeting.take_over(PATIENCE).await.unwrap();
+    stop.send(()).unwrap();
+    assert!(matches!(old.await.unwrap(), Err(HandoverError::Stopping)));
+    takeover.abandoned().await;
+    assert_eq!(inherited.len(), 1);
 }
 
 #[tokio::test]
@@ -137,7 +156,7 @@ async fn a_new_process_that_cannot_take_over_says_why() {
         let (takeover, _) = meeting.take_over(PATIENCE).await.unwrap();
         takeover.decline(&format!("no certificate\n{}", "x".repeat(5000))).await;
     });
-    let told = hand_over(&path, &[offered(Role::Listener, &listener)], PATIENCE).await;
+    let told = offer(&path, vec![offered(Role::Listener, &listener)], PATIENCE).await;
     let Err(HandoverError::Declined(reason)) = told else { panic!("{told:?}") };
     assert!(reason.starts_with("no certificate x"), "{reason}");
     assert!(reason.len() <= 512, "{reason}");
@@ -162,7 +181,7 @@ async fn two_new_processes_do_not_wait_at_one_place() {
     // The first one is still there, and takes the visit of the second for nothing.
     let listener = listener();
     let offers = vec![offered(Role::Listener, &listener)];
-    let old = tokio::spawn(async move { hand_over(&path, &offers, PATIENCE).await });
+    let old = tokio::spawn(async move { offer(&path, offers, PATIENCE).await });
     meeting.take_over(PATIENCE).await.unwrap().0.confirm().await.unwrap();
     old.await.unwrap().unwrap();
 }
@@ -247,7 +266,7 @@ async fn an_offer_without_an_end_is_cut_off() {
     stranger.write_all(named.as_bytes()).await.unwrap();
     assert_eq!(stranger.read(&mut [0]).await.unwrap(), 0, "a socket is named and none is there");
     // After all that the right one is heard.
-    hand_over(&path, &[offered(Role::Admin, &listener)], PATIENCE).await.unwrap();
+    offer(&path, vec![offered(Role::Admin, &listener)], PATIENCE).await.unwrap();
     assert_eq!(taking.await.unwrap(), 1);
 }
 
@@ -267,7 +286,7 @@ async fn a_word_without_an_end_is_cut_off() {
         let _ = stream.write_all(&[b'x'; 64 * 1024]).await;
         stream
     });
-    let told = hand_over(&path, &[offered(Role::Listener, &listener)], PATIENCE).await;
+    let told = offer(&path, vec![offered(Role::Listener, &listener)], PATIENCE).await;
     assert!(matches!(told, Err(HandoverError::Garbled(_))), "{told:?}");
     babbling.await.unwrap();
 }

@@ -31,7 +31,7 @@ const READY: Duration = Duration::from_secs(30);
 /// How long the old process waits for that.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How often the new process looks whether it is ready.
+/// How often a process looks whether it is ready, or stops.
 const LOOK: Duration = Duration::from_millis(10);
 
 /// How long questions of operators that are being answered may take after the handover.
@@ -93,8 +93,12 @@ impl Inheritance {
     }
 
     /// Returns when this process could take over; at once on a fresh start, which may be without keys for a while.
-    pub(super) async fn ready(&self, health: &Health) -> Result<(), ServerError> {
-        if self.takeover.is_some() { ready(health).await } else { Ok(()) }
+    pub(super) async fn ready(&mut self, health: &Health) -> Result<(), ServerError> {
+        let Some(takeover) = &mut self.takeover else { return Ok(()) };
+        tokio::select! {
+            ready = ready(health) => ready,
+            () = takeover.abandoned() => Err(could_not_run(&HandoverError::Gone)),
+        }
     }
 
     /// Returns when this process is the one that serves; at once on a fresh start.
@@ -182,7 +186,14 @@ impl Running {
         let mut offered = of(Role::Listener, &self.listeners)?;
         offered.extend(of(Role::Admin, &self.admin)?);
         tracing::info!(path = %path.display(), sockets = offered.len(), "offering the sockets to a new process");
-        Ok(hand_over(path, &offered, PATIENCE).await?)
+        Ok(hand_over(path, offered, PATIENCE, self.stopped()).await?)
+    }
+
+    /// Returns when the gateway stops for another reason.
+    async fn stopped(&self) {
+        while !self.draining.has_begun() {
+            sleep(LOOK).await;
+        }
     }
 
     /// The new process serves: this one accepts nothing more, and ends when its connections have.

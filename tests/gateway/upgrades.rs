@@ -235,6 +235,26 @@ fn a_stop_while_a_new_process_waits_is_a_stop() {
 }
 
 #[test]
+fn a_stop_while_a_new_process_gets_ready_ends_both() {
+    let (_, _upstream, house) = house();
+    let mut old = house.set("/shutdown_delay", json!("5m")).start();
+    let deaf = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/", deaf.local_addr().unwrap());
+    let heir = old.heir(|settings| settings["identity"]["providers"][0]["cognito"]["jwks"] = json!({ "url": url }));
+    heir.said("waiting for the sockets");
+    old.signal("QUIT");
+    heir.said("has offered its sockets");
+    old.signal("TERM");
+    // Nobody would serve what the new process accepted, so it does not outlive the offer.
+    let (code, said) = heir.ends();
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("gone away"), "{said}");
+    assert_eq!(old.get_anonymously("/a").status, 200, "the delay is not over");
+    old.signal("TERM");
+    assert_eq!(old.ended().code(), Some(0));
+}
+
+#[test]
 fn an_upgrade_that_cannot_come_about_ends_with_1() {
     let start = |house: House, arguments: &[&str]| {
         let config = house.path("cogward.yaml");

@@ -552,7 +552,10 @@ def tunnels(port, count):
         one = socket.create_connection(("127.0.0.1", port), 10)
         one.sendall(b"GET /open/ws HTTP/1.1\r\nHost: app\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
                     b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
-        assert one.recv(12) == b"HTTP/1.1 101"
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            head += one.recv(1) or pytest.fail(f"no tunnel: {head}")
+        assert head.startswith(b"HTTP/1.1 101 ")
         held.append(one)
     return held
 
