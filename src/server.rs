@@ -2,7 +2,7 @@
 //!
 //! Decides nothing and parses nothing. Whatever cannot be had at the start ends it with an error; nothing is retried in silence.
 
-mod notify;
+mod systemd;
 mod upgrade;
 
 pub use upgrade::Start;

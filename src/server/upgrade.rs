@@ -18,7 +18,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::{Pace, ServerError, could_not_run, notify};
+use super::{Pace, ServerError, could_not_run, systemd};
 use crate::{
     admin::Health,
     edge::{DrainOutcome, Draining, Sockets, Stop},
@@ -111,7 +111,7 @@ impl Inheritance {
 
     /// This process accepts: systemd knows it before the old one ends.
     pub(super) fn serving(&mut self) {
-        notify::serving();
+        systemd::serving();
         self.confirmed = None;
     }
 

@@ -21,7 +21,8 @@ import pytest
 from support import BINARY, FULL, ROOT, Gateway, accepts, ask, free_port, new_key, public_half, sign, wait_for
 
 TURNS = 20 if FULL else 3
-REQUESTS = 500_000 if FULL else 6_000
+# In each of the two long tests.
+REQUESTS = 250_000 if FULL else 6_000
 # A turn takes as many requests as its share, or this long in CI.
 SECONDS = 600 if FULL else 3
 BUSY, THINKING, CLOSING, HTTP2, STREAMS = 16, 12, 8, 4, 10
