@@ -1,6 +1,9 @@
 //! The front doors' only way to the gate: adds what the core must not have, a clock and the fetch of an unknown key.
 
-use std::{sync::Arc, time::SystemTime};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use crate::{
     gate::{Admission, Denial, Generation, Live, Seen},
@@ -17,6 +20,12 @@ pub fn now() -> UnixTime {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     // A clock before 1970 makes every token "not valid yet", which denies.
     UnixTime::from_seconds(since.map_or(0, |since| since.as_secs()))
+}
+
+/// How long it is until that moment, to the millisecond; zero when it has passed. Read once, when a stream is admitted.
+pub fn until(moment: UnixTime) -> Duration {
+    let at = SystemTime::UNIX_EPOCH + Duration::from_secs(moment.seconds());
+    at.duration_since(SystemTime::now()).unwrap_or_default()
 }
 
 /// Admits requests on whatever serves at the moment: `S` is a generation, and what a front door keeps beside it.

@@ -16,6 +16,7 @@ mod providers;
 mod proxies;
 mod read;
 mod reference;
+mod streams;
 mod upstreams;
 mod url;
 
@@ -67,6 +68,8 @@ pub struct Settings {
     pub audit: AuditDestination,
     /// Sizes and times that no client may exceed.
     pub limits: Limits,
+    /// When streams end.
+    pub streams: Streams,
 }
 
 /// One address where requests are taken.
@@ -258,6 +261,15 @@ pub struct Limits {
     pub write_stall: Duration,
     /// For a TLS handshake.
     pub tls_handshake: Duration,
+}
+
+/// When WebSockets, event streams and gRPC calls end, where a route does not say otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Streams {
+    /// They end when the token expires that opened them.
+    pub end_at_expiry: bool,
+    /// So long after it.
+    pub expiry_grace: Duration,
 }
 
 impl Settings {

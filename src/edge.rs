@@ -7,6 +7,7 @@
 
 mod conn;
 mod drain;
+mod expiring;
 mod guard;
 mod head;
 mod http1;

@@ -24,7 +24,7 @@ pub use matrix::{Sample, render as render_matrix};
 pub use observe::Findings;
 pub use route::{
     HeaderEdits, HostPattern, HostPatternError, MethodError, Methods, OnDeny, PathPattern, PatternError, Route,
-    RouteFault, RouteMatch, TimeoutOverrides,
+    RouteFault, RouteMatch, StreamOverrides, TimeoutOverrides,
 };
 
 use std::sync::Arc;

@@ -11,12 +11,13 @@ mod late;
 mod reading;
 mod request_id;
 mod respond;
+mod stream;
 mod upstream;
 
 pub use front::{Turned, proxy};
 pub use upstream::{Upstreams, keep_resolved};
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -142,17 +143,18 @@ impl ProxyHttp for Gateway {
         exchange.count_body(chunk.as_ref().map_or(0, Bytes::len), is_end)
     }
 
-    async fn upstream_peer(&self, _: &mut Session, exchange: &mut Exchange) -> Result<Box<HttpPeer>> {
+    async fn upstream_peer(&self, session: &mut Session, exchange: &mut Exchange) -> Result<Box<HttpPeer>> {
+        exchange.begins_attempt(session);
         exchange.next_peer()
     }
 
     async fn upstream_request_filter(
         &self,
-        _: &mut Session,
+        session: &mut Session,
         request: &mut RequestHeader,
         exchange: &mut Exchange,
     ) -> Result<()> {
-        exchange.connected(request);
+        exchange.connected(session, request);
         let admitted = exchange.admission()?;
         forward::apply(request, admitted, admitted.upstream()?.host())
     }
@@ -163,11 +165,26 @@ impl ProxyHttp for Gateway {
         response: &mut ResponseHeader,
         exchange: &mut Exchange,
     ) -> Result<()> {
-        exchange.answered(response.status)?;
+        exchange.answered(response)?;
         if exchange.is_draining() {
             session.set_keepalive(None);
         }
-        respond::edit(response, exchange)
+        respond::edit(response, exchange)?;
+        exchange.answers(&session.req_header().method, response);
+        Ok(())
+    }
+
+    fn response_body_filter(
+        &self,
+        _: &mut Session,
+        _: &mut Option<Bytes>,
+        is_end: bool,
+        exchange: &mut Exchange,
+    ) -> Result<Option<Duration>> {
+        if is_end {
+            exchange.answer_ended();
+        }
+        Ok(None)
     }
 
     fn fail_to_connect(
@@ -204,10 +221,14 @@ impl ProxyHttp for Gateway {
     }
 
     async fn fail_to_proxy(&self, session: &mut Session, error: &Error, exchange: &mut Exchange) -> FailToProxy {
+        exchange.begins_attempt(session);
         let denial = exchange.take_fault().unwrap_or_else(|| denial_of(error));
         let status = denial.face().status;
         // Too late for an answer. One that cannot be read any more is not waited for: the edge bounds the write.
         if session.response_written().is_some() {
+            if exchange.has_begun_grpc() {
+                respond::break_off_grpc(session, &denial).await;
+            }
             exchange.broke(denial);
             return FailToProxy { error_code: 0, can_reuse_downstream: false };
         }
@@ -227,8 +248,8 @@ impl ProxyHttp for Gateway {
         format!("request {}", exchange.request_id())
     }
 
-    async fn logging(&self, session: &mut Session, _: Option<&Error>, exchange: &mut Exchange) {
-        exchange.finished(session.response_written().map(|response| response.status.as_u16()));
+    async fn logging(&self, session: &mut Session, error: Option<&Error>, exchange: &mut Exchange) {
+        exchange.finished(session.response_written().map(|response| response.status.as_u16()), error);
     }
 }
 

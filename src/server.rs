@@ -79,6 +79,8 @@ pub struct Started {
 pub struct Server {
     path: PathBuf,
     compiled: Compiled<PolicySet>,
+    /// Dropped last: it writes out what waits.
+    log: Arc<logging::Log>,
 }
 
 /// The environment, as settings may refer to it.
@@ -133,14 +135,14 @@ impl Server {
             Some(text) => text.parse().map_err(|error: logging::VerbosityError| could_not_run(&error))?,
             None => logging::Verbosity::default(),
         };
-        logging::start(verbosity).map_err(|error| could_not_run(&error))?;
+        let log = logging::start(verbosity).map_err(|error| could_not_run(&error))?;
         pingora_rustls::install_default_crypto_provider();
         let (compiled, report) = compile(path);
         let Some(compiled) = compiled else { return Err(ServerError::DoesNotCompile(report)) };
         if !report.is_empty() {
             tracing::warn!("the files compile, with findings:\n{report}");
         }
-        Ok(Self { path: path.to_owned(), compiled })
+        Ok(Self { path: path.to_owned(), compiled, log: Arc::new(log) })
     }
 
     /// Serves until a signal ends it; `started` is called once all listeners answer.
@@ -148,6 +150,7 @@ impl Server {
     /// # Errors
     /// When an address, a certificate or the audit file cannot be had, or there is nothing to take over.
     pub fn run(self, start: Start, started: impl FnOnce(&Started)) -> Result<(), ServerError> {
+        let _log = Arc::clone(&self.log);
         let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let threads = self.compiled.settings.threads.unwrap_or_else(cores);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build();
@@ -193,6 +196,7 @@ impl Server {
         let addresses = addresses(&edge, &admin);
         tell(&addresses, settings, &health);
         metrics.watch_connections(edge.open_connections());
+        metrics.watch_log(self.log.dropped());
 
         let (reload, live) = self.start_reload(&metrics, status, limits)?;
         let admissions = Admissions::new(Arc::clone(&live), reload.requests());

@@ -10,11 +10,13 @@ pub mod logging;
 pub mod metrics;
 
 mod json;
+mod spool;
 mod text;
 
 pub use account::{Account, Telemetry};
 pub use audit::{AuditRecord, AuditSink, Outcome};
 pub use metrics::Metrics;
+pub use spool::Loss;
 pub(crate) use text::rfc3339;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

@@ -45,6 +45,8 @@ pub(super) const WRITE: Bounds<Span> = span(Span::millis(10), Span::hours(1), Sp
 pub(super) const IDLE: Bounds<Span> = span(Span::millis(10), Span::hours(1), Span::seconds(4));
 pub(super) const STREAM_IDLE: Bounds<Span> = span(Span::millis(10), Span::hours(24), Span::minutes(5));
 
+pub(super) const EXPIRY_GRACE: Bounds<Span> = span(Span::millis(0), Span::hours(24), Span::millis(0));
+
 pub(super) const POLL: Bounds<Span> = span(Span::millis(100), Span::hours(1), Span::seconds(10));
 
 pub(super) const HEADER_BYTES: Bounds<ByteSize> = size(ByteSize::kib(1), ByteSize::mib(1), ByteSize::kib(32));

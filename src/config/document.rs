@@ -12,7 +12,7 @@ use super::{
     bounds::{SHUTDOWN_DELAY, SHUTDOWN_GRACE, THREADS_MOST},
     headers, identity, limits, policies, proxies,
     read::{duration, or, parsed, path, scalar},
-    upstreams,
+    streams, upstreams,
 };
 use crate::yaml::{Cursor, Node};
 
@@ -41,6 +41,7 @@ pub(super) fn settings(top: &Cursor<'_>) -> Option<Settings> {
     let policies = policies::policies(map.take("policies").as_ref(), top.source().file());
     let audit = or(&mut map, "audit", || AuditDestination::Stdout, audit);
     let limits = limits::limits(map.take("limits").as_ref());
+    let streams = streams::streams(map.take("streams").as_ref());
     map.finish();
     Some(Settings {
         listeners: listeners?,
@@ -57,6 +58,7 @@ pub(super) fn settings(top: &Cursor<'_>) -> Option<Settings> {
         policies: policies?,
         audit: audit?,
         limits: limits?,
+        streams: streams?,
     })
 }
 

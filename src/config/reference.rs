@@ -6,10 +6,10 @@
 use std::fmt::Write;
 
 use super::bounds::{
-    BODY_BYTES, BODY_STALL, Bounds, CONNECT, CONNECTIONS, DECISION_BODY_BYTES, HEADER_BYTES, HEADER_TIMEOUT, HEADERS,
-    IDLE, KEEPALIVE, KEY_MIN_REFETCH, KEY_REFRESH, KEY_STALE, KEY_TIMEOUT, LEEWAY, MAX_LIFETIME, POLL, READ,
-    SHUTDOWN_DELAY, SHUTDOWN_GRACE, STREAM_IDLE, TARGET_BYTES, TLS_HANDSHAKE, TOKEN_BYTES, TOKEN_CACHE, WRITE,
-    WRITE_STALL,
+    BODY_BYTES, BODY_STALL, Bounds, CONNECT, CONNECTIONS, DECISION_BODY_BYTES, EXPIRY_GRACE, HEADER_BYTES,
+    HEADER_TIMEOUT, HEADERS, IDLE, KEEPALIVE, KEY_MIN_REFETCH, KEY_REFRESH, KEY_STALE, KEY_TIMEOUT, LEEWAY,
+    MAX_LIFETIME, POLL, READ, SHUTDOWN_DELAY, SHUTDOWN_GRACE, STREAM_IDLE, TARGET_BYTES, TLS_HANDSHAKE, TOKEN_BYTES,
+    TOKEN_CACHE, WRITE, WRITE_STALL,
 };
 use crate::units::{ByteSize, Span};
 
@@ -305,6 +305,13 @@ pub const KEYS: &[Key] = &[
     key("limits.keepalive", Shape::Duration(KEEPALIVE), "Between two requests on one connection"),
     key("limits.write_stall", Shape::Duration(WRITE_STALL), "Until a client takes what is written to it"),
     key("limits.tls_handshake", Shape::Duration(TLS_HANDSHAKE), "For a TLS handshake"),
+    key("streams", OPTIONAL, "When WebSockets, event streams and gRPC calls end, where a route does not say otherwise"),
+    key(
+        "streams.end_at_expiry",
+        Shape::Bool { default: true },
+        "They end when the token expires that opened them. `false` leaves that to the upstream",
+    ),
+    key("streams.expiry_grace", Shape::Duration(EXPIRY_GRACE), "So long after it"),
 ];
 
 /// [`KEYS`] as a Markdown table.

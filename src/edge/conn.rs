@@ -4,6 +4,7 @@
 //! HTTP/1 exchanges are ended by the guarded stream, HTTP/2 ones by dropping their future, which resets the stream alone.
 
 use std::{
+    fmt,
     net::SocketAddr,
     sync::{
         Arc, Mutex, PoisonError,
@@ -17,6 +18,7 @@ use tokio::{sync::Notify, time::Instant};
 
 use super::{
     drain::{Draining, Permit},
+    expiring,
     guard::BODY_PROGRESS,
 };
 
@@ -32,7 +34,7 @@ pub struct TlsFacts {
 /// What an exchange has turned into after `101 Switching Protocols`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tunnel {
-    /// WebSocket: it is told why it ends, by a Close frame 1008.
+    /// WebSocket: it is told why it ends, by a Close frame.
     WebSocket,
     /// Anything else: it just ends.
     Opaque,
@@ -51,9 +53,36 @@ pub enum Cut {
     WriteStalled,
     /// An HTTP/2 preface, frame or header block was begun and not finished.
     FrameStalled,
+    /// The gateway stops, and the grace is over.
+    Shutdown,
 }
 
+/// What the peers of a WebSocket are told at its end (RFC 6455 section 7.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Farewell {
+    /// The status code for the client.
+    pub(super) client: u16,
+    /// The status code for the upstream, in the client's name.
+    pub(super) upstream: u16,
+    /// The reason.
+    pub(super) text: &'static str,
+}
+
+/// The endpoint goes away.
+const GOING_AWAY: u16 = 1001;
+/// A policy says so.
+const POLICY_VIOLATION: u16 = 1008;
+
 impl Cut {
+    /// What is said; nothing where the client has stopped to listen.
+    pub(super) const fn farewell(self) -> Option<Farewell> {
+        match self {
+            Cut::Expired => Some(Farewell { client: POLICY_VIOLATION, upstream: GOING_AWAY, text: "token expired" }),
+            Cut::Shutdown => Some(Farewell { client: GOING_AWAY, upstream: GOING_AWAY, text: "gateway stops" }),
+            Cut::BodyStalled | Cut::BodyMalformed | Cut::WriteStalled | Cut::FrameStalled => None,
+        }
+    }
+
     const fn code(self) -> u8 {
         match self {
             Cut::Expired => 1,
@@ -61,13 +90,14 @@ impl Cut {
             Cut::BodyMalformed => 3,
             Cut::WriteStalled => 4,
             Cut::FrameStalled => 5,
+            Cut::Shutdown => 6,
         }
     }
 
     fn from_code(code: u8) -> Option<Cut> {
-        [Cut::Expired, Cut::BodyStalled, Cut::BodyMalformed, Cut::WriteStalled, Cut::FrameStalled]
-            .into_iter()
-            .find(|cut| cut.code() == code)
+        let all =
+            [Cut::Expired, Cut::BodyStalled, Cut::BodyMalformed, Cut::WriteStalled, Cut::FrameStalled, Cut::Shutdown];
+        all.into_iter().find(|cut| cut.code() == code)
     }
 }
 
@@ -120,6 +150,11 @@ impl Conn {
         self.draining.has_begun()
     }
 
+    /// Whether the process stops.
+    pub(super) fn draining(&self) -> &Draining {
+        &self.draining
+    }
+
     /// Forgets what belonged to the exchange before.
     pub(super) fn begin_exchange(&self) {
         self.deadline.store(0, Relaxed);
@@ -142,11 +177,19 @@ impl Conn {
         }
     }
 
+    pub(super) fn set_tunnel(&self, tunnel: Tunnel) {
+        let code = match tunnel {
+            Tunnel::WebSocket => 1,
+            Tunnel::Opaque => 2,
+        };
+        self.tunnel.store(code, Relaxed);
+    }
+
     pub(super) fn note_cut(&self, cut: Cut) {
         self.cut.store(cut.code(), Relaxed);
     }
 
-    fn expire_in(&self, remaining: Duration) {
+    pub(super) fn expire_in(&self, remaining: Duration) {
         let after = self.opened.elapsed().saturating_add(remaining).as_millis();
         // A deadline beyond what a timer can hold is none.
         self.deadline.store(u64::try_from(after).ok().filter(|ms| *ms < FAR_AWAY).map_or(0, |ms| ms.max(1)), Relaxed);
@@ -181,7 +224,7 @@ impl Exchange {
     }
 
     /// Ends the exchange after this time, whatever it does then: a WebSocket gets Close 1008, a HTTP/2 stream a reset, anything else a
-    /// closed connection. Called again, it replaces the time.
+    /// closed connection without the end of its body. Called again, it replaces the time.
     pub fn expire_in(&self, remaining: Duration) {
         match &self.stream {
             Some(stream) => stream.expire_in(remaining),
@@ -189,14 +232,25 @@ impl Exchange {
         }
     }
 
+    /// Lets an HTTP/2 session end at the time of [`Exchange::expire_in`] by an error that filters see, so that they can still end the
+    /// answer. For each attempt, before the request is sent; [`Exchange::unwatch`] must come before the next one and before an answer.
+    pub fn watch(&self, session: &mut ServerSession) {
+        if let Some(stream) = &self.stream {
+            expiring::watch(session, stream);
+        }
+    }
+
+    /// Gives back the session as it was before [`Exchange::watch`].
+    pub fn unwatch(&self, session: &mut ServerSession) {
+        if let Some(stream) = &self.stream {
+            expiring::unwatch(session, stream);
+        }
+    }
+
     /// The upstream has agreed to switch protocols: from now on bytes pass in both directions. Must be called before the 101 is
     /// written; without it the client's bytes are held back as a next request.
     pub fn upgraded(&self, tunnel: Tunnel) {
-        let code = match tunnel {
-            Tunnel::WebSocket => 1,
-            Tunnel::Opaque => 2,
-        };
-        self.conn.tunnel.store(code, Relaxed);
+        self.conn.set_tunnel(tunnel);
     }
 
     /// A request body is awaited: on HTTP/2 the body clock starts. The clock of an HTTP/1 body runs by itself.
@@ -235,25 +289,38 @@ tokio::task_local! {
     pub(super) static CUTOFF: Arc<Cutoff>;
 }
 
+/// How long an exchange that is told politely to end may take to do so.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// When an HTTP/2 exchange ends at the latest.
-#[derive(Debug)]
 pub(super) struct Cutoff {
     body_stall: Duration,
     times: Mutex<Times>,
     earlier: Notify,
     cut: AtomicU8,
+    /// A session that was watched.
+    parked: Mutex<Option<ServerSession>>,
+}
+
+impl fmt::Debug for Cutoff {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cutoff").field("times", &self.times).finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug, Default)]
 struct Times {
     expires: Option<Instant>,
+    /// The session knows by itself when it expires.
+    polite: bool,
     body: Option<Instant>,
     window: usize,
 }
 
 impl Times {
     fn next(&self) -> Option<(Instant, Cut)> {
-        let expires = self.expires.map(|at| (at, Cut::Expired));
+        let extra = if self.polite { LAST_WORDS } else { Duration::ZERO };
+        let expires = self.expires.map(|at| (at + extra, Cut::Expired));
         let body = self.body.map(|at| (at, Cut::BodyStalled));
         [expires, body].into_iter().flatten().min_by_key(|(at, _)| *at)
     }
@@ -261,7 +328,13 @@ impl Times {
 
 impl Cutoff {
     pub(super) fn new(body_stall: Duration) -> Cutoff {
-        Cutoff { body_stall, times: Mutex::default(), earlier: Notify::new(), cut: AtomicU8::new(0) }
+        Cutoff {
+            body_stall,
+            times: Mutex::default(),
+            earlier: Notify::new(),
+            cut: AtomicU8::new(0),
+            parked: Mutex::default(),
+        }
     }
 
     fn times(&self) -> std::sync::MutexGuard<'_, Times> {
@@ -271,6 +344,34 @@ impl Cutoff {
     fn expire_in(&self, remaining: Duration) {
         self.times().expires = Instant::now().checked_add(remaining);
         self.earlier.notify_one();
+    }
+
+    /// Whether the session knows by itself when it expires; it is then reset a moment later only.
+    pub(super) fn set_polite(&self, polite: bool) {
+        self.times().polite = polite;
+        self.earlier.notify_one();
+    }
+
+    /// Resolves when the exchange has expired, by what is known when it is asked.
+    pub(super) async fn expired(&self) {
+        let at = self.times().expires;
+        match at {
+            Some(at) => tokio::time::sleep_until(at).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    pub(super) fn note_cut(&self, cut: Cut) {
+        self.cut.store(cut.code(), Relaxed);
+    }
+
+    /// Keeps a session until it is asked for.
+    pub(super) fn park(&self, session: ServerSession) {
+        *self.parked.lock().unwrap_or_else(PoisonError::into_inner) = Some(session);
+    }
+
+    pub(super) fn unpark(&self) -> Option<ServerSession> {
+        self.parked.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     fn body_awaited(&self) {
@@ -307,7 +408,7 @@ impl Cutoff {
             if let Some((at, cut)) = self.times().next()
                 && at <= Instant::now()
             {
-                self.cut.store(cut.code(), Relaxed);
+                self.note_cut(cut);
                 return cut;
             }
         }

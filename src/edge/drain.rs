@@ -15,7 +15,7 @@ use std::{
 use pingora::apps::HttpServerApp;
 use tokio::{
     signal::unix::{SignalKind, signal},
-    sync::{Notify, mpsc, watch},
+    sync::{Notify, futures::OwnedNotified, mpsc, watch},
     task::JoinSet,
     time::Instant,
 };
@@ -30,6 +30,9 @@ pub const SETTLE: Duration = Duration::from_millis(300);
 
 /// The grace where a listener has died.
 const LOST: Duration = Duration::from_secs(5);
+
+/// How long WebSockets may take to be told that the grace is over.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// Stops the edge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,16 +65,38 @@ pub struct DrainOutcome {
 
 /// Whether the edge is stopping.
 #[derive(Clone, Debug, Default)]
-pub struct Draining(Arc<AtomicBool>);
+pub struct Draining(Arc<Stage>);
+
+#[derive(Debug, Default)]
+struct Stage {
+    has_begun: AtomicBool,
+    is_over: AtomicBool,
+    over: Arc<Notify>,
+}
 
 impl Draining {
     /// From now on readiness is red, and answers close their connection.
     pub fn has_begun(&self) -> bool {
-        self.0.load(SeqCst)
+        self.0.has_begun.load(SeqCst)
     }
 
     fn begin(&self) {
-        self.0.store(true, SeqCst);
+        self.0.has_begun.store(true, SeqCst);
+    }
+
+    /// The grace is over as well.
+    pub(super) fn is_over(&self) -> bool {
+        self.0.is_over.load(SeqCst)
+    }
+
+    /// Resolves when the grace ends; whoever asks looks at [`Draining::is_over`] once more before waiting.
+    pub(super) fn over(&self) -> OwnedNotified {
+        Arc::clone(&self.0.over).notified_owned()
+    }
+
+    fn end(&self) {
+        self.0.is_over.store(true, SeqCst);
+        self.0.over.notify_waiters();
     }
 }
 
@@ -149,6 +174,8 @@ impl Edge {
             wait(&census, over, &mut stops).await;
         }
         let cut = census.open();
+        draining.end();
+        let _ = tokio::time::timeout(LAST_WORDS, census.is_empty()).await;
         for mut tasks in connections {
             tasks.shutdown().await;
         }

@@ -6,6 +6,7 @@
 //! write would block. Invariant: once a limit has been passed, every later read fails.
 
 mod clock;
+mod farewell;
 mod frames;
 mod framing;
 mod linger;
@@ -30,11 +31,12 @@ use tokio::{
 
 use self::{
     clock::Clock,
+    farewell::Talk,
     frames::{Http2Frames, Progress},
     output::Output,
 };
 pub(super) use self::{frames::PREFACE, framing::Body, linger::turn_away};
-use super::conn::{Conn, Cut};
+use super::conn::{Conn, Cut, Tunnel};
 use crate::config::Limits;
 
 /// A body that brings fewer bytes than this in one `body_stall` has stalled.
@@ -61,6 +63,8 @@ pub(super) struct Guard {
     stall: Clock,
     deadline: Clock,
     deadline_at: Option<Instant>,
+    /// What is said on a WebSocket.
+    talk: Option<Box<Talk>>,
     failed: bool,
 }
 
@@ -111,6 +115,7 @@ impl Guard {
             stall: Clock::default(),
             deadline: Clock::default(),
             deadline_at: None,
+            talk: None,
             failed: false,
         }
     }
@@ -132,6 +137,7 @@ impl Guard {
     pub(super) fn grant(&mut self, length: usize, body: Body) {
         self.conn.begin_exchange();
         self.stall.stop();
+        self.talk = None;
         self.protocol = Protocol::Http1(Flow::Head { left: length.min(self.input.len()), body });
     }
 
@@ -157,7 +163,7 @@ impl Guard {
     /// Whether the client may still be sending what nobody will read.
     fn is_unread(&self) -> bool {
         match &self.protocol {
-            Protocol::Http1(flow) => !matches!(flow, Flow::Rest) || !self.input.is_empty(),
+            Protocol::Http1(flow) => !matches!(flow, Flow::Rest) || !self.input.is_empty() || self.has_parted(),
             Protocol::Http2(_) => false,
         }
     }
@@ -217,7 +223,7 @@ impl Guard {
         }
         let Ok(taken) = body.take(fresh) else {
             buf.set_filled(before);
-            return self.fail(cx, Cut::BodyMalformed);
+            return self.fail(Cut::BodyMalformed);
         };
         let complete = body.is_complete();
         if let Some(surplus) = fresh.get(taken..).filter(|surplus| !surplus.is_empty()) {
@@ -239,7 +245,7 @@ impl Guard {
     fn await_body(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let stall = self.limits.body_stall;
         if self.is_stalled(cx, stall) {
-            return self.fail(cx, Cut::BodyStalled);
+            return self.fail(Cut::BodyStalled);
         }
         self.await_deadline(cx)
     }
@@ -276,15 +282,23 @@ impl Guard {
     }
 
     fn read_tunnel(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.is_expired(cx) {
-            return self.fail(cx, Cut::Expired);
+        // SECURITY: what a client says after its token has expired does not pass:
+        // `a_frame_that_comes_after_the_expiry_does_not_reach_the_upstream`.
+        if let Some(parted) = self.read_farewell(cx, buf) {
+            return parted.map(Ok);
         }
-        if !self.input.is_empty() {
+        if self.conn.tunnel() == Some(Tunnel::Opaque) && self.is_expired(cx) {
+            return self.fail(Cut::Expired);
+        }
+        let before = buf.filled().len();
+        if self.input.is_empty() {
+            ready!(Pin::new(&mut self.io).poll_read(cx, buf))?;
+        } else {
             let given = self.input.len().min(buf.remaining());
             buf.put_slice(&self.input.split_to(given));
-            return Poll::Ready(Ok(()));
         }
-        Pin::new(&mut self.io).poll_read(cx, buf)
+        self.heard(buf.filled().get(before..).unwrap_or_default());
+        Poll::Ready(Ok(()))
     }
 
     fn read_http2(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
@@ -315,11 +329,11 @@ impl Guard {
             return Poll::Pending;
         }
         let within = if frames.is_in_data() { self.limits.body_stall } else { self.limits.header_timeout };
-        if self.is_stalled(cx, within) { self.fail(cx, Cut::FrameStalled) } else { Poll::Pending }
+        if self.is_stalled(cx, within) { self.fail(Cut::FrameStalled) } else { Poll::Pending }
     }
 
     fn await_deadline(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.is_expired(cx) { self.fail(cx, Cut::Expired) } else { Poll::Pending }
+        if self.is_expired(cx) { self.fail(Cut::Expired) } else { Poll::Pending }
     }
 
     /// Whether the deadline of the exchange has passed; if not, the task is woken then.
@@ -331,29 +345,26 @@ impl Guard {
         self.deadline.poll_until(cx, || at).is_ready()
     }
 
-    /// Ends the exchange. A WebSocket is told, where a frame may stand.
-    fn fail(&mut self, cx: &mut Context<'_>, cut: Cut) -> Poll<io::Result<()>> {
+    /// Ends the exchange.
+    fn fail(&mut self, cut: Cut) -> Poll<io::Result<()>> {
         if !self.failed {
             self.failed = true;
             self.conn.note_cut(cut);
             tracing::debug!(peer = %self.conn.peer(), ?cut, "the edge has ended an exchange");
-            if cut == Cut::Expired {
-                self.output.say_goodbye(&mut self.io, cx);
-            }
         }
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the edge has ended this exchange")))
     }
 
     /// What a write that would block means: wait on, or the end.
     fn await_write<T>(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
-        let cut = if self.is_expired(cx) {
+        let cut = if self.conn.tunnel() != Some(Tunnel::WebSocket) && self.is_expired(cx) {
             Cut::Expired
         } else if self.output.is_stalled(cx, self.limits.write_stall) {
             Cut::WriteStalled
         } else {
             return Poll::Pending;
         };
-        self.fail(cx, cut).map(|failed| failed.and(Err(io::ErrorKind::TimedOut.into())))
+        self.fail(cut).map(|failed| failed.and(Err(io::ErrorKind::TimedOut.into())))
     }
 
     /// Writes out what is buffered.
@@ -364,13 +375,15 @@ impl Guard {
         }
     }
 
-    /// Where a tunnel is written to, its frames are followed; an exchange over its deadline is written no further.
-    fn before_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.is_expired(cx) {
-            return self.fail(cx, Cut::Expired);
+    /// How many of these bytes may be written; `None` where they are thrown away. Where a tunnel is written to, its frames are
+    /// followed; an exchange over its deadline is written no further.
+    fn before_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<Option<usize>>> {
+        let tunnel = self.conn.tunnel();
+        if tunnel != Some(Tunnel::WebSocket) && self.is_expired(cx) {
+            return self.fail(Cut::Expired).map_ok(|()| None);
         }
-        self.output.follow(self.conn.tunnel());
-        Poll::Ready(Ok(()))
+        self.output.follow(tunnel);
+        self.poll_last_words(cx, bytes).map(Ok)
     }
 }
 

@@ -149,7 +149,7 @@ impl ProxyHttp for Relay {
         let status = match ctx.exchange.as_ref().and_then(Exchange::cut) {
             Some(Cut::BodyStalled) => 408,
             Some(Cut::BodyMalformed) => 400,
-            Some(Cut::Expired | Cut::WriteStalled | Cut::FrameStalled) => 0,
+            Some(Cut::Expired | Cut::WriteStalled | Cut::FrameStalled | Cut::Shutdown) => 0,
             None => 502,
         };
         if status > 0 && session.response_written().is_none() {

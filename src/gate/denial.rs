@@ -144,6 +144,11 @@ impl Denial {
         Self::MethodNotAllowed(USUAL_METHODS)
     }
 
+    /// The end of a stream whose token has expired.
+    pub fn expired() -> Self {
+        Self::Authentication(AuthenticationError::Token(TokenError::Expired))
+    }
+
     /// The `Allow` field of a 405 (RFC 9110 section 15.5.6).
     pub fn allow(&self) -> Option<&http::HeaderValue> {
         if let Self::MethodNotAllowed(allow) = self { Some(allow) } else { None }

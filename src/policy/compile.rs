@@ -206,6 +206,7 @@ fn finish(draft: Draft<'_>, policies: &HashMap<Box<str>, Arc<RuleTable>>) -> Opt
         on_deny: keys.on_deny,
         strip_prefix: keys.strip_prefix,
         timeouts: keys.timeouts,
+        streams: keys.streams,
         body_bytes: keys.body_bytes,
         request_headers: keys.request_headers,
         response_headers: keys.response_headers,

@@ -60,6 +60,8 @@ pub struct Route {
     pub request_headers: HeaderEdits,
     /// Changes to the answer.
     pub response_headers: HeaderEdits,
+    /// When its streams end.
+    pub streams: StreamOverrides,
     /// Its own rules; guard-rails only, where it has a resource.
     pub(crate) rules: RuleTable,
     pub(crate) resource: Option<ResourceBinding>,
@@ -87,6 +89,15 @@ pub struct TimeoutOverrides {
     pub idle: Option<Duration>,
     /// Between two reads of an upgraded connection or an event stream.
     pub stream_idle: Option<Duration>,
+}
+
+/// When the streams of a route end, where that differs from the settings.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StreamOverrides {
+    /// They end when the token expires that opened them.
+    pub end_at_expiry: Option<bool>,
+    /// So long after it.
+    pub expiry_grace: Option<Duration>,
 }
 
 /// The resource that a route is about.

@@ -8,20 +8,31 @@ use std::{
 };
 
 use http::{Method, StatusCode, header};
-use pingora::{Error, ErrorType, Result, http::RequestHeader, proxy::Session, upstreams::peer::HttpPeer};
+use pingora::{
+    Error, ErrorType, Result,
+    http::{RequestHeader, ResponseHeader},
+    proxy::Session,
+    upstreams::peer::HttpPeer,
+};
 
 use super::{
     Serving, forward,
     reading::{Peer, Reading},
     request_id::RequestId,
+    respond,
+    stream::{self, Stream},
     upstream::{Server, Upstream},
 };
 use crate::{
+    admission,
     edge::{self, Cut, Tunnel},
     gate::{Denial, Permit, Seen},
-    identity::CredentialSource,
+    identity::{CredentialSource, Principal},
     request::{Headers, wire::Malformation},
-    telemetry::{Account, Telemetry, metrics::UpstreamError},
+    telemetry::{
+        Account, Telemetry,
+        metrics::{StreamEnd, StreamKind, UpstreamError},
+    },
 };
 
 /// At most so many servers are asked for one request.
@@ -118,9 +129,15 @@ struct Attempts {
 }
 
 impl Attempts {
-    fn may_answer(&self, status: StatusCode) -> Result<()> {
-        // SECURITY: `an_upstream_that_switches_protocols_unasked_is_refused`.
-        if status == StatusCode::SWITCHING_PROTOCOLS && !self.asks_to_switch {
+    fn may_answer(&self, answer: &ResponseHeader) -> Result<()> {
+        if answer.status != StatusCode::SWITCHING_PROTOCOLS {
+            return Ok(());
+        }
+        let names: Vec<_> = answer.headers.get_all(header::UPGRADE).iter().collect();
+        let is_websocket = matches!(&*names, [name] if name.as_bytes().eq_ignore_ascii_case(b"websocket"));
+        // SECURITY: `an_upstream_that_switches_protocols_unasked_is_refused` and
+        // `an_upstream_that_switches_to_another_protocol_is_refused`.
+        if !self.asks_to_switch || !is_websocket {
             let error = Error::explain(ErrorType::InvalidHTTPHeader, "the upstream switches protocols unasked");
             return Err(error.into_up());
         }
@@ -163,9 +180,13 @@ pub struct Exchange {
     decision: Option<Duration>,
     body: BodyCount,
     attempts: Attempts,
+    /// When a stream must end.
+    deadline: Option<Instant>,
+    stream: Option<Stream>,
     /// What went wrong after the decision.
     fault: Option<Denial>,
     status: Option<u16>,
+    end: Option<StreamEnd>,
     is_finished: bool,
 }
 
@@ -184,8 +205,11 @@ impl Exchange {
             decision: None,
             body: BodyCount::default(),
             attempts: Attempts::default(),
+            deadline: None,
+            stream: None,
             fault: None,
             status: None,
+            end: None,
             is_finished: false,
         }
     }
@@ -209,6 +233,7 @@ impl Exchange {
         // SECURITY: before anything is read: `identity_headers_of_the_client_are_no_attributes`.
         forward::strip_reserved(request, self.serving.generation.reserved_headers());
         forward::strip_nominated(request);
+        forward::strip_unasked_upgrade(request);
         let reading = Reading::of(request, peer, &self.serving.generation)?;
         self.path = Some(reading.target.path.as_str().to_owned());
         Ok(reading)
@@ -227,11 +252,20 @@ impl Exchange {
     /// The decision is yes.
     pub(super) fn admitted(&mut self, permit: Permit, reading: Reading) -> std::result::Result<(), Denial> {
         self.decision = Some(self.started.elapsed());
+        self.deadline = self.deadline(&permit);
         let wire_target = wire_target(&permit, &reading).ok_or(Denial::Internal)?;
         let serving = Arc::clone(&self.serving);
         let request_id = self.request_id.clone().ok_or(Denial::Internal)?;
         self.stage = Stage::Admitted(Box::new(Admitted { serving, permit, reading, wire_target, request_id }));
         Ok(())
+    }
+
+    /// When the streams of this principal on this route must end.
+    fn deadline(&self, permit: &Permit) -> Option<Instant> {
+        let verified = self.seen.principal.as_ref().and_then(Principal::verified)?;
+        let remaining = admission::until(verified.claims().expires());
+        let left = stream::time_left(self.serving.generation.settings().streams, permit.route().streams, remaining)?;
+        Instant::now().checked_add(left)
     }
 
     /// What was admitted.
@@ -267,8 +301,22 @@ impl Exchange {
         Ok(peer)
     }
 
+    /// Looks for a peer anew: the session is what it was before any attempt.
+    pub(super) fn begins_attempt(&self, session: &mut Session) {
+        if let Some(edge) = &self.edge {
+            edge.unwatch(session.as_downstream_mut());
+        }
+    }
+
     /// A connection was made, and this is about to be sent on it.
-    pub(super) fn connected(&mut self, request: &RequestHeader) {
+    pub(super) fn connected(&mut self, session: &mut Session, request: &RequestHeader) {
+        // Such a call may be open for long before its answer begins.
+        if self.deadline.is_some() && respond::is_grpc(session) {
+            self.expire();
+            if let Some(edge) = &self.edge {
+                edge.watch(session.as_downstream_mut());
+            }
+        }
         self.attempts.asks_to_switch = request.headers.contains_key(header::UPGRADE);
         if let Some(server) = &self.attempts.server {
             server.accepted();
@@ -296,11 +344,11 @@ impl Exchange {
     /// The head of the upstream's answer is here.
     ///
     /// # Errors
-    /// When it switches protocols and was not asked to: what the client sends next would pass undecided.
-    pub(super) fn answered(&mut self, status: StatusCode) -> Result<()> {
-        self.attempts.may_answer(status)?;
+    /// When it switches protocols and was not asked to, or to another one: what the client sends next would pass undecided.
+    pub(super) fn answered(&mut self, answer: &ResponseHeader) -> Result<()> {
+        self.attempts.may_answer(answer)?;
         self.fault = None;
-        if status == StatusCode::SWITCHING_PROTOCOLS
+        if answer.status == StatusCode::SWITCHING_PROTOCOLS
             && let Some(edge) = &self.edge
         {
             edge.upgraded(Tunnel::WebSocket);
@@ -313,6 +361,36 @@ impl Exchange {
             self.telemetry.metrics.record_upstream(upstream.id(), took);
         }
         Ok(())
+    }
+
+    /// The head of the answer is about to be written. A stream is accounted for now: nobody wants to learn of it when it is over.
+    pub(super) fn answers(&mut self, method: &Method, response: &ResponseHeader) {
+        let Some(kind) = stream::kind_of(method, response.status, &response.headers) else { return };
+        self.status = Some(response.status.as_u16());
+        self.account();
+        self.stream = Some(Stream::new(kind));
+        self.expire();
+    }
+
+    /// Ends the exchange at the deadline of streams, if there is one.
+    fn expire(&self) {
+        // SECURITY: `a_websocket_ends_when_its_token_expires`, `an_event_stream_ends_when_its_token_expires` and
+        // `a_grpc_call_ends_with_a_status_when_its_token_expires`.
+        if let (Some(edge), Some(deadline)) = (&self.edge, self.deadline) {
+            edge.expire_in(deadline.saturating_duration_since(Instant::now()));
+        }
+    }
+
+    /// Whether the answer that was begun is one of gRPC.
+    pub(super) fn has_begun_grpc(&self) -> bool {
+        self.stream.as_ref().is_some_and(|stream| stream.kind == StreamKind::Grpc)
+    }
+
+    /// The upstream has sent the end of its answer.
+    pub(super) fn answer_ended(&mut self) {
+        if let Some(stream) = &mut self.stream {
+            stream.is_ended = true;
+        }
     }
 
     /// Counts the bytes of the body that pass.
@@ -339,7 +417,8 @@ impl Exchange {
         match self.edge.as_ref().and_then(edge::Exchange::cut) {
             Some(Cut::BodyStalled) => Some(Denial::RequestTimeout),
             Some(Cut::BodyMalformed) => Some(Denial::Malformed(Malformation::Body)),
-            Some(Cut::Expired | Cut::WriteStalled | Cut::FrameStalled) | None => self.fault.take(),
+            Some(Cut::Expired) => Some(Denial::expired()),
+            Some(Cut::WriteStalled | Cut::FrameStalled | Cut::Shutdown) | None => self.fault.take(),
         }
     }
 
@@ -359,8 +438,9 @@ impl Exchange {
     }
 
     /// pingora is done with the request.
-    pub(super) fn finished(&mut self, status: Option<u16>) {
+    pub(super) fn finished(&mut self, status: Option<u16>, error: Option<&Error>) {
         self.status = status;
+        self.end = self.stream.as_ref().map(|stream| stream.end(error));
         self.is_finished = true;
     }
 
@@ -383,13 +463,24 @@ fn wire_target(permit: &Permit, reading: &Reading) -> Option<String> {
     }
 }
 
-impl Drop for Exchange {
-    fn drop(&mut self) {
-        let cut = self.edge.as_ref().and_then(edge::Exchange::cut).is_some();
-        if !self.is_finished && !cut && matches!(self.stage, Stage::Received) {
-            // A panic has taken the request away in the middle.
-            self.telemetry.metrics.record_unsettled();
-        }
+impl Exchange {
+    /// Tells how a stream ended.
+    fn part(&self, stream: &Stream, cut: Option<Cut>) {
+        // What is neither cut nor finished was dropped with its connection.
+        let dropped = if self.is_draining() { StreamEnd::Shutdown } else { StreamEnd::ClientClosed };
+        let end = cut.map(stream::end_of_cut).or(self.end).unwrap_or(dropped);
+        self.telemetry.metrics.record_stream_end(stream.kind, end);
+        tracing::debug!(
+            request_id = self.request_id(),
+            kind = stream.kind.as_str(),
+            cause = end.as_str(),
+            seconds = stream.opened.elapsed().as_secs(),
+            "a stream has ended"
+        );
+    }
+
+    /// Writes the audit line, and counts.
+    fn account(&self) {
         let (allowed, denial) = match &self.stage {
             Stage::Received => (false, Some(&Denial::Internal)),
             Stage::Refused(denial) => (false, Some(denial)),
@@ -407,6 +498,20 @@ impl Drop for Exchange {
             decision: self.decision.unwrap_or_else(|| self.started.elapsed()),
             upstream: self.attempts.answered_after,
         });
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        let cut = self.edge.as_ref().and_then(edge::Exchange::cut);
+        if !self.is_finished && cut.is_none() && matches!(self.stage, Stage::Received) {
+            // A panic has taken the request away in the middle.
+            self.telemetry.metrics.record_unsettled();
+        }
+        match &self.stream {
+            Some(stream) => self.part(stream, cut),
+            None => self.account(),
+        }
     }
 }
 
@@ -432,17 +537,19 @@ mod tests {
         exchange.settle(Denial::NoRoute);
         assert!(exchange.next_peer().is_err());
         assert!(exchange.count_body(1, false).is_err());
-        exchange.finished(Some(404));
+        exchange.finished(Some(404), None);
     }
 
     #[test]
     fn an_upstream_that_switches_protocols_unasked_is_refused() {
         let mut attempts = Attempts::default();
-        let error = attempts.may_answer(StatusCode::SWITCHING_PROTOCOLS).unwrap_err();
+        let mut switch = ResponseHeader::build(101, None).unwrap();
+        switch.insert_header("upgrade", "WebSocket").unwrap();
+        let error = attempts.may_answer(&switch).unwrap_err();
         assert_eq!(upstream_error(error.etype()), (UpstreamError::InvalidAnswer, Denial::UpstreamUnreachable));
-        assert!(attempts.may_answer(StatusCode::OK).is_ok());
+        assert!(attempts.may_answer(&ResponseHeader::build(200, None).unwrap()).is_ok());
         attempts.asks_to_switch = true;
-        assert!(attempts.may_answer(StatusCode::SWITCHING_PROTOCOLS).is_ok());
+        assert!(attempts.may_answer(&switch).is_ok());
     }
 
     #[test]

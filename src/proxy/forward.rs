@@ -3,7 +3,7 @@
 //! Removes every header field that the gateway could ever set, then sets the ones that this permit carries. Both steps always run:
 //! a field that is merely not set would let the client's own value through. Called once for each attempt, on a fresh copy.
 
-use http::{Uri, header};
+use http::{HeaderValue, Uri, Version, header};
 use pingora::{Error, ErrorType, Result, http::RequestHeader};
 
 use super::exchange::Admitted;
@@ -32,6 +32,19 @@ pub(super) fn strip_nominated(request: &mut RequestHeader) {
         .collect();
     for name in nominated {
         request.remove_header(&name);
+    }
+}
+
+/// Removes an `Upgrade` that `Connection` does not name: it asks for nothing (RFC 9110 section 7.8), but some readers take it for a
+/// handshake. On HTTP/2 the field is an error, which is told elsewhere.
+pub(super) fn strip_unasked_upgrade(request: &mut RequestHeader) {
+    let names_upgrade = |value: &HeaderValue| {
+        value.as_bytes().split(|byte| *byte == b',').any(|name| name.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
+    };
+    let asks = Headers::new(&request.headers).all(&header::CONNECTION).any(names_upgrade);
+    // SECURITY: `an_odd_upgrade_opens_no_tunnel`.
+    if request.version != Version::HTTP_2 && !(asks && request.version == Version::HTTP_11) {
+        request.remove_header(&header::UPGRADE);
     }
 }
 

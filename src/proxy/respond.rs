@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use pingora::{Result, http::ResponseHeader, protocols::http::HttpTask, proxy::Session};
 
-use super::{body, exchange::Exchange};
+use super::{body, exchange::Exchange, stream};
 use crate::{
     gate::{Denial, Face},
     request::ReservedHeaders,
@@ -70,6 +70,22 @@ fn grpc_head(face: &Face, request_id: &str) -> Result<ResponseHeader> {
     Ok(head)
 }
 
+/// Ends an answer of gRPC that was begun with the status that its callers look for, instead of a reset that they must guess about.
+pub(super) async fn break_off_grpc(session: &mut Session, denial: &Denial) {
+    if !is_grpc(session) {
+        return;
+    }
+    let face = denial.face();
+    let trailers = HeaderMap::from_iter([
+        (HeaderName::from_static("grpc-status"), HeaderValue::from_static(grpc_status(face.status))),
+        (HeaderName::from_static("grpc-message"), HeaderValue::from_static(face.code)),
+    ]);
+    let end = HttpTask::Trailer(Some(Box::new(trailers)));
+    if let Err(error) = session.as_downstream_mut().response_duplex_vec(vec![end]).await {
+        tracing::debug!(%error, "the client is gone before the end");
+    }
+}
+
 /// The gRPC project's own table from HTTP statuses, refined where the gateway knows better.
 fn grpc_status(status: u16) -> &'static str {
     match status {
@@ -84,10 +100,9 @@ fn grpc_status(status: u16) -> &'static str {
     }
 }
 
-fn is_grpc(session: &Session) -> bool {
-    let kind = session.get_header(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
-    let rest = kind.strip_prefix(b"application/grpc");
-    session.is_http2() && rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
+/// Over HTTP/1 there are no trailers, and so no gRPC.
+pub(super) fn is_grpc(session: &Session) -> bool {
+    session.is_http2() && stream::is_grpc(&session.req_header().headers)
 }
 
 /// Without an unread body the connection is kept; a small announced one is read first; anything else ends it.

@@ -180,7 +180,8 @@ const PREAMBLE: &str = "\
 # Audit lines
 
 Each decision leaves one line of JSON at `audit.destination`: standard output, a file, or nowhere (`off`). This page is rendered from
-the code; a test compares it. Every line has all fields, in this order; an absent value is `null`.
+the code; a test compares it. The line is written when the request is over, and of a stream (WebSocket, event stream, gRPC call) when it
+opens: how that ends is counted in `cogward_streams_ended_total`, and is no decision. Every line has all fields, in this order; an absent value is `null`.
 ";
 
 const CLOSE: &str = "

@@ -8,7 +8,11 @@ use std::{
     fmt,
     io::{self, Write},
     str::FromStr,
-    sync::{Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
 };
 
 use serde_json::{Map, Value};
@@ -24,7 +28,11 @@ use tracing_subscriber::{
     registry::{LookupSpan, Registry},
 };
 
-use super::{json, text};
+use super::{
+    json,
+    spool::{Output, Plan, Spool},
+    text,
+};
 
 /// Longest value of a field, in bytes.
 const LONGEST_VALUE: usize = 4096;
@@ -32,6 +40,12 @@ const LONGEST_VALUE: usize = 4096;
 /// Most lines in one second of our own, and of all libraries together. The rest is counted and told afterwards.
 const OWN_RATE: u32 = 1000;
 const FOREIGN_RATE: u32 = 50;
+
+/// Bytes that may wait while the writer holds as many again.
+const LONGEST_QUEUE: usize = 1 << 20;
+
+/// How long the last lines may take at the end.
+const FLUSH: Duration = Duration::from_millis(500);
 
 /// How much is told about our own work. Libraries are capped below this.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -85,21 +99,78 @@ impl From<Verbosity> for LevelFilter {
     }
 }
 
-/// Another logger is in place already.
+/// The log cannot be started.
 #[derive(Debug, Error)]
-#[error("logging was started before")]
-pub struct LoggingError;
+pub enum LoggingError {
+    /// Another logger is in place already.
+    #[error("logging was started before")]
+    Again,
+    /// The writer thread cannot be started.
+    #[error("the log's writer cannot be started")]
+    Thread(#[source] io::Error),
+}
+
+/// The log of this process. Dropped, it writes out what waits.
+#[derive(Debug)]
+pub struct Log {
+    spool: Arc<Spool>,
+    dropped: Arc<AtomicUsize>,
+}
+
+impl Log {
+    /// Tells how many lines were lost since the start.
+    pub fn dropped(&self) -> impl Fn() -> usize + Send + Sync + 'static {
+        let dropped = self.dropped.clone();
+        move || dropped.load(Relaxed)
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        // What is not written by then is lost: whoever holds standard error does not read it.
+        let _ = self.spool.flush(FLUSH);
+    }
+}
+
+/// A writer that never waits: one call is one line.
+struct Lines(Arc<Spool>);
+
+impl Write for Lines {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.0.push(line);
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
 
 /// Starts the log of this process, on standard error. Once. From then on a panic is an event of the log too.
-pub fn start(verbosity: Verbosity) -> Result<(), LoggingError> {
+pub fn start(verbosity: Verbosity) -> Result<Log, LoggingError> {
+    let dropped = Arc::new(AtomicUsize::new(0));
+    let counted = dropped.clone();
+    let plan = Plan {
+        name: "log",
+        output: Output::Stderr(io::stderr()),
+        longest_queue: LONGEST_QUEUE,
+        on_loss: Box::new(move |_, lines| {
+            counted.fetch_add(usize::try_from(lines).unwrap_or(usize::MAX), Relaxed);
+        }),
+        // A log that cannot be written has nobody to tell but the metric.
+        on_fault: Box::new(|_| {}),
+    };
+    // SECURITY: a standard error that nobody reads must not stop a request: `test_a_log_that_nobody_reads_stops_no_request`.
+    let spool = Arc::new(Spool::start(plan).map_err(LoggingError::Thread)?);
     // Only libraries use the `log` crate, and none of them is heard above `info`.
-    LogTracer::builder().with_max_level(log::LevelFilter::Info).init().map_err(|_| LoggingError)?;
-    tracing::subscriber::set_global_default(subscriber(verbosity, io::stderr())).map_err(|_| LoggingError)?;
+    LogTracer::builder().with_max_level(log::LevelFilter::Info).init().map_err(|_| LoggingError::Again)?;
+    let subscriber = subscriber(verbosity, Lines(spool.clone()));
+    tracing::subscriber::set_global_default(subscriber).map_err(|_| LoggingError::Again)?;
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string);
         tell_panic(panic.payload(), place.as_deref());
     }));
-    Ok(())
+    Ok(Log { spool, dropped })
 }
 
 /// The message may quote what the panicking code worked on, so it goes through the log's nets like everything else.

@@ -8,7 +8,7 @@ mod definition;
 mod labels;
 
 pub use definition::{Definition, Kind, Label, REFERENCE, render_reference};
-pub use labels::{AuditLoss, MethodLabel, StatusClass, UpstreamError};
+pub use labels::{MethodLabel, StatusClass, StreamEnd, StreamKind, UpstreamError};
 
 use std::{collections::HashSet, fmt, sync::OnceLock, time::Duration};
 
@@ -21,7 +21,7 @@ use thiserror::Error;
 
 use crate::{time::UnixTime, token::TokenError};
 
-use super::Outcome;
+use super::{Outcome, spool::Loss};
 
 /// The label of a name that is not there: a request without a route, a token of no provider, an allow without a reason.
 const NONE: &str = "none";
@@ -70,8 +70,11 @@ pub struct Metrics {
     reload_last_success: IntGauge,
     open_connections: IntGauge,
     connections: OnceLock<Probe>,
+    streams_ended: IntCounterVec,
     unsettled: IntCounter,
     audit_dropped: IntCounterVec,
+    log_dropped: IntCounter,
+    log: OnceLock<Probe>,
 }
 
 /// Tells a number when it is asked.
@@ -94,7 +97,7 @@ impl Metrics {
         let token_cache = definition::TOKEN_CACHE.counters(&registry)?;
         let reloads = definition::RELOADS.counters(&registry)?;
         let audit_dropped = definition::AUDIT_DROPPED.counters(&registry)?;
-        for loss in AuditLoss::ALL {
+        for loss in Loss::ALL {
             audit_dropped.with_label_values(&[loss.as_str()]);
         }
         Ok(Self {
@@ -116,8 +119,11 @@ impl Metrics {
             reload_last_success: definition::RELOAD_LAST_SUCCESS.gauge(&registry)?,
             open_connections: definition::OPEN_CONNECTIONS.gauge(&registry)?,
             connections: OnceLock::new(),
+            streams_ended: definition::STREAMS_ENDED.counters(&registry)?,
             unsettled: definition::UNSETTLED.counter(&registry)?,
             audit_dropped,
+            log_dropped: definition::LOG_DROPPED.counter(&registry)?,
+            log: OnceLock::new(),
             registry,
         })
     }
@@ -232,25 +238,40 @@ impl Metrics {
         let _ = self.connections.set(Probe(Box::new(open)));
     }
 
+    /// Who knows how many log lines were lost: asked at each scrape. The first one counts.
+    pub fn watch_log(&self, dropped: impl Fn() -> usize + Send + Sync + 'static) {
+        // A process has one log.
+        let _ = self.log.set(Probe(Box::new(dropped)));
+    }
+
+    /// A stream is over.
+    pub fn record_stream_end(&self, kind: StreamKind, end: StreamEnd) {
+        self.streams_ended.with_label_values(&[kind.as_str(), end.as_str()]).inc();
+    }
+
     /// A request ended without an outcome.
     pub fn record_unsettled(&self) {
         self.unsettled.inc();
     }
 
     /// So many audit lines were lost.
-    pub fn record_audit_loss(&self, loss: AuditLoss, lines: u64) {
+    pub fn record_audit_loss(&self, loss: Loss, lines: u64) {
         self.audit_dropped.with_label_values(&[loss.as_str()]).inc_by(lines);
     }
 
     /// How many audit lines were lost, for whatever reason.
     pub fn audit_lost(&self) -> u64 {
-        AuditLoss::ALL.iter().map(|loss| self.audit_dropped.with_label_values(&[loss.as_str()]).get()).sum()
+        Loss::ALL.iter().map(|loss| self.audit_dropped.with_label_values(&[loss.as_str()]).get()).sum()
     }
 
     /// Everything, in the Prometheus text format 0.0.4.
     pub fn render(&self) -> String {
         if let Some(Probe(open)) = self.connections.get() {
             self.open_connections.set(signed(open()));
+        }
+        if let Some(Probe(dropped)) = self.log.get() {
+            let dropped = u64::try_from(dropped()).unwrap_or(u64::MAX);
+            self.log_dropped.inc_by(dropped.saturating_sub(self.log_dropped.get()));
         }
         let mut text = String::new();
         for family in self.registry.gather() {

@@ -1,6 +1,7 @@
 use expect_test::{Expect, expect};
 
 use super::*;
+use crate::diagnostic::Report;
 
 fn check(text: &str, read: impl Fn(&Cursor<'_>), expected: Expect) {
     let report = match parse("file.yaml", text) {
@@ -105,4 +106,20 @@ fn an_expanded_string_can_be_read_as_a_number_or_a_boolean() {
     assert_eq!(Cursor::top(&source, &node).bool(), Some(true));
     let node = Node::Text("12".into());
     assert_eq!(Cursor::top(&source, &node).integer(1..=20), None);
+}
+
+#[test]
+fn a_large_file_that_is_wrong_everywhere_is_told_soon() {
+    let text = format!("items:\n{}", "  - { a: 1, b: 2, c: 3 }\n".repeat(35_000));
+    let node = parse("large.yaml", &text).unwrap();
+    let source = Source::new("large.yaml", &text);
+    let mut map = Cursor::top(&source, &node).map().unwrap();
+    for item in map.take("items").and_then(|items| items.list()).unwrap() {
+        item.error_with_help("X001", "wrong", "mend it");
+    }
+    let report = source.into_report();
+    assert_eq!(report.findings().len(), Report::MOST);
+    let placed = report.findings().iter().filter(|finding| finding.line.is_some()).count();
+    assert!((1..=5).contains(&placed), "{placed} readings of the whole file");
+    assert_eq!(report.findings()[199].pointer, "items[199]", "without a line, the pointer tells the place");
 }

@@ -146,6 +146,7 @@ routes:
     xyzzyxyzzy: 1
     path: /a/{b}
     timeouts: { xyzzyxyzzy: 1 }
+    streams: { xyzzyxyzzy: 1 }
     request_headers: { xyzzyxyzzy: 1 }
     response_headers: { xyzzyxyzzy: 1 }
     rules:

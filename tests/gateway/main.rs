@@ -19,6 +19,8 @@ mod shutdown;
 #[cfg(test)]
 mod starting;
 #[cfg(test)]
+mod streams;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod targets;

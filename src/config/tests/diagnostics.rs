@@ -91,6 +91,21 @@ fn units_ranges_and_words() {
               help: the default is `1m`"#]],
     );
     check(
+        &with("streams: { end_at_expiry: never, expiry_grace: 25h, end: 1 }"),
+        expect![[r#"
+        error[Y003]: expected `true` or `false`, found a string
+          --> etc/cogward.yaml:1:27  (streams.end_at_expiry)
+          help: write `true` or `false` here, or leave the key out where it has a default
+
+        error[C005]: `25h` is not between `0s` and `24h`
+          --> etc/cogward.yaml:1:48  (streams.expiry_grace)
+          help: the default is `0s`
+
+        error[Y007]: unknown key `end`
+          --> etc/cogward.yaml:1:58  (streams.end)
+          help: known keys are: end_at_expiry, expiry_grace"#]],
+    );
+    check(
         &with("threads: 0"),
         expect![[r#"
             error[C007]: `0` is neither `auto` nor a number from 1 to 1024

@@ -1,7 +1,7 @@
 //! Whether a connection stands between two frames.
 //!
 //! Two trackers that follow frame headers and nothing else: HTTP/2 as it is read (a client must finish what it has begun), WebSocket as
-//! it is written (a Close frame must not land inside another frame). Neither judges the frames: h2 and the endpoints do.
+//! it passes (a Close frame must not land inside another frame). Neither judges the frames: h2 and the endpoints do.
 
 /// The connection preface of HTTP/2.
 pub(in crate::edge) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -72,41 +72,73 @@ impl Http2Frames {
     }
 }
 
-/// WebSocket, server to client, behind the head of the 101.
-#[derive(Debug, Default)]
+/// WebSocket, in one direction.
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct WebSocketFrames {
     in_frames: bool,
     tail: u32,
     head: FrameHead<10>,
     left: u64,
+    closing: bool,
 }
 
+/// The opcode of a Close frame.
+const CLOSE: u8 = 8;
+
 impl WebSocketFrames {
+    /// Server to client: the frames stand behind the head of the 101.
+    pub(super) fn of_server() -> Self {
+        Self::default()
+    }
+
+    /// Client to server: nothing stands before the frames.
+    pub(super) fn of_client() -> Self {
+        Self { in_frames: true, ..Self::default() }
+    }
+
     /// Follows these bytes.
     pub(super) fn follow(&mut self, mut bytes: &[u8]) {
-        while let Some((first, after)) = bytes.split_first() {
-            if !self.in_frames {
-                self.tail = self.tail << 8 | u32::from(*first);
-                self.in_frames = self.tail == u32::from_be_bytes(*b"\r\n\r\n");
-                bytes = after;
-                continue;
-            }
-            if self.left > 0 {
-                let skip = usize::try_from(self.left).unwrap_or(usize::MAX).min(bytes.len());
-                self.left -= skip as u64;
-                bytes = bytes.get(skip..).unwrap_or_default();
-                continue;
-            }
-            self.head.push(*first);
-            bytes = after;
-            if let Some(length) = self.payload() {
-                self.left = length;
-                self.head.filled = 0;
-            }
+        while !bytes.is_empty() {
+            bytes = bytes.get(self.step(bytes)..).unwrap_or_default();
         }
     }
 
-    /// The payload length, once the frame head is whole. Servers do not mask.
+    /// How many of these bytes belong to the frame that was begun; all, where it ends behind them.
+    pub(super) fn to_boundary(mut self, bytes: &[u8]) -> usize {
+        let mut taken = 0;
+        while let Some(rest @ [_, ..]) = bytes.get(taken..)
+            && !self.is_between()
+        {
+            taken += self.step(rest);
+        }
+        taken
+    }
+
+    /// Follows at least one byte, and at most to the end of a frame; tells how many.
+    fn step(&mut self, bytes: &[u8]) -> usize {
+        let Some(first) = bytes.first() else { return 0 };
+        if !self.in_frames {
+            self.tail = self.tail << 8 | u32::from(*first);
+            self.in_frames = self.tail == u32::from_be_bytes(*b"\r\n\r\n");
+            return 1;
+        }
+        if self.left > 0 {
+            let skip = usize::try_from(self.left).unwrap_or(usize::MAX).min(bytes.len());
+            self.left -= skip as u64;
+            return skip;
+        }
+        self.head.push(*first);
+        if let Some(length) = self.payload() {
+            let [kind, mask, ..] = self.head.bytes;
+            self.closing |= kind & 0x0f == CLOSE;
+            // The masking key stands before the payload.
+            self.left = length.saturating_add(if mask & 0x80 == 0 { 0 } else { 4 });
+            self.head.filled = 0;
+        }
+        1
+    }
+
+    /// The payload length, once the frame head is whole.
     fn payload(&self) -> Option<u64> {
         let [_, length, rest @ ..] = self.head.bytes;
         let [a, b, c, d, e, f, g, h] = rest;
@@ -122,10 +154,15 @@ impl WebSocketFrames {
     pub(super) fn is_between(&self) -> bool {
         self.in_frames && self.head.filled == 0 && self.left == 0
     }
+
+    /// Whether a Close frame has begun: nothing may be said behind it.
+    pub(super) fn is_closing(&self) -> bool {
+        self.closing
+    }
 }
 
 /// The first bytes of a frame, as they come.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct FrameHead<const N: usize> {
     bytes: [u8; N],
     filled: usize,
@@ -208,7 +245,7 @@ mod tests {
         let long = [&[0x82, 126, 1, 0][..], &[7; 256]].concat();
         let huge = [&[0x82, 127, 0, 0, 0, 0, 0, 1, 0, 0][..], &[7; 65_536]].concat();
         for message in [&[0x81, 2, b'h', b'i'][..], &long, &huge] {
-            let mut frames = WebSocketFrames::default();
+            let mut frames = WebSocketFrames::of_server();
             frames.follow(b"HTTP/1.1 101 Switching Protocols\r\n\r");
             assert!(!frames.is_between());
             frames.follow(b"\n");
@@ -219,5 +256,29 @@ mod tests {
             frames.follow(last);
             assert!(frames.is_between());
         }
+    }
+
+    #[test]
+    fn a_masked_frame_ends_behind_its_payload() {
+        for message in [&b"\x81\x82KEY!hi"[..], &[&[0x82, 0xfe, 1, 0][..], b"KEY!", &[7; 256]].concat()] {
+            let mut frames = WebSocketFrames::of_client();
+            assert!(frames.is_between());
+            frames.follow(&message[..message.len() - 1]);
+            assert!(!frames.is_between());
+            frames.follow(&message[message.len() - 1..]);
+            assert!(frames.is_between() && !frames.is_closing());
+            frames.follow(b"\x88\x80KEY!");
+            assert!(frames.is_between() && frames.is_closing());
+        }
+    }
+
+    #[test]
+    fn the_rest_of_a_frame_is_told_from_what_follows() {
+        let mut frames = WebSocketFrames::of_server();
+        frames.follow(b"\r\n\r\n\x81\x05he");
+        assert_eq!(frames.to_boundary(b"l"), 1);
+        assert_eq!(frames.to_boundary(b"llo\x81\x01!"), 3);
+        frames.follow(b"llo");
+        assert_eq!(frames.to_boundary(b"\x81\x01!"), 0);
     }
 }

@@ -16,9 +16,6 @@ use crate::edge::conn::Tunnel;
 /// One segment: pingora's stream gathers as much.
 const SEGMENT: usize = 1460;
 
-/// WebSocket Close, 1008 (policy violation), without a text.
-const GOODBYE: &[u8] = &[0x88, 0x02, 0x03, 0xF0];
-
 #[derive(Debug, Default)]
 pub(super) struct Output {
     held: Vec<u8>,
@@ -53,7 +50,7 @@ impl Output {
     pub(super) fn follow(&mut self, tunnel: Option<Tunnel>) {
         match tunnel {
             Some(Tunnel::WebSocket) => {
-                self.frames.get_or_insert_default();
+                self.frames.get_or_insert_with(|| Box::new(WebSocketFrames::of_server()));
             }
             Some(Tunnel::Opaque) | None => self.frames = None,
         }
@@ -82,12 +79,8 @@ impl Output {
         self.stall.poll_until(cx, || Instant::now() + within).is_ready()
     }
 
-    /// Tells a WebSocket client why it ends, if a frame may stand here and the socket takes it at once.
-    pub(super) fn say_goodbye(&mut self, io: &mut Stream, cx: &mut Context<'_>) {
-        if self.frames.as_ref().is_some_and(|frames| frames.is_between()) && self.poll_drain(io, cx).is_ready() {
-            // Best effort: the connection ends either way.
-            let _ = Pin::new(&mut *io).poll_write(cx, GOODBYE);
-            let _ = Pin::new(io).poll_flush(cx);
-        }
+    /// The frames of a WebSocket, as far as they are written.
+    pub(super) fn frames(&self) -> Option<&WebSocketFrames> {
+        self.frames.as_deref()
     }
 }

@@ -761,3 +761,28 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn p020_the_end_of_streams_is_checked() {
+    check(
+        &format!(
+            "- {{ id: a, path: /a, streams: {{ end_at_expiry: false, expiry_grace: 5s }}, {ANYONE} }}\n- {{ id: b, path: /b, streams: {{ end_at_expiry: never, expiry_grace: 25h, end: 1 }}, {ANYONE} }}"
+        ),
+        &expect![[r#"
+            error[P020]: streams that do not end with their token need no time after it
+              --> routes.yaml:3:69  (routes[0].streams.expiry_grace)
+              help: leave the key out to keep the time of the settings
+
+            error[Y003]: expected `true` or `false`, found a string
+              --> routes.yaml:4:48  (routes[1].streams.end_at_expiry)
+              help: write `true` or `false` here, or leave the key out where it has a default
+
+            error[P020]: a stream may outlive its token by 24h at most
+              --> routes.yaml:4:69  (routes[1].streams.expiry_grace)
+              help: leave the key out to keep the time of the settings
+
+            error[Y007]: unknown key `end`
+              --> routes.yaml:4:79  (routes[1].streams.end)
+              help: known keys are: end_at_expiry, expiry_grace"#]],
+    );
+}

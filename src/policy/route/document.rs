@@ -4,7 +4,7 @@ use std::{cell::RefCell, collections::HashSet, str::FromStr, sync::Arc, time::Du
 
 use http::Method;
 
-use super::{HeaderEdits, HeaderRules, HostPattern, Methods, OnDeny, PathPattern, TimeoutOverrides};
+use super::{HeaderEdits, HeaderRules, HostPattern, Methods, OnDeny, PathPattern, StreamOverrides, TimeoutOverrides};
 use crate::{
     identity::Authentication,
     policy::{
@@ -65,6 +65,7 @@ pub(crate) struct RouteKeys {
     pub(crate) on_deny: OnDeny,
     pub(crate) strip_prefix: Option<CanonicalPath>,
     pub(crate) timeouts: TimeoutOverrides,
+    pub(crate) streams: StreamOverrides,
     pub(crate) body_bytes: Option<u64>,
     pub(crate) request_headers: HeaderEdits,
     pub(crate) response_headers: HeaderEdits,
@@ -153,6 +154,7 @@ impl RouteReader<'_> {
         let on_deny = map.take("on_deny").and_then(|at| read_word(&at, &[("not_found", OnDeny::NotFound)]));
         let strip_prefix = map.take("strip_prefix").and_then(|at| read_prefix(&at, path));
         let timeouts = map.take("timeouts").map(|at| read_timeouts(&at)).unwrap_or_default();
+        let streams = map.take("streams").map(|at| read_streams(&at)).unwrap_or_default();
         let body_bytes = map
             .take("body_bytes")
             .and_then(|at| at.parse::<ByteSize>(codes::UNIT, "leave the key out to keep the limit of the settings"))
@@ -166,6 +168,7 @@ impl RouteReader<'_> {
             on_deny: on_deny.unwrap_or(OnDeny::Forbidden),
             strip_prefix,
             timeouts,
+            streams,
             body_bytes,
             request_headers: edits(map.take("request_headers")),
             response_headers: edits(map.take("response_headers")),
@@ -343,4 +346,24 @@ fn read_timeouts(at: &Cursor<'_>) -> TimeoutOverrides {
     };
     map.finish();
     timeouts
+}
+
+/// As in the settings.
+const MOST_GRACE: Duration = Duration::from_secs(24 * 60 * 60);
+
+fn read_streams(at: &Cursor<'_>) -> StreamOverrides {
+    let Some(mut map) = at.map() else { return StreamOverrides::default() };
+    let end_at_expiry = map.take("end_at_expiry").and_then(|at| at.bool());
+    let expiry_grace = map.take("expiry_grace").and_then(|at| {
+        let help = "leave the key out to keep the time of the settings";
+        let time = at.parse::<Span>(codes::UNIT, help)?.duration();
+        if end_at_expiry == Some(false) {
+            at.error_with_help(codes::UNIT, "streams that do not end with their token need no time after it", help);
+        } else if time > MOST_GRACE {
+            at.error_with_help(codes::UNIT, "a stream may outlive its token by 24h at most", help);
+        }
+        Some(time)
+    });
+    map.finish();
+    StreamOverrides { end_at_expiry, expiry_grace }
 }

@@ -16,7 +16,7 @@ use crate::{
     telemetry::{Metrics, json},
 };
 
-const LONG: Duration = Duration::from_secs(20);
+const LONG: Duration = Duration::from_secs(60);
 
 fn record<'a>() -> AuditRecord<'a> {
     AuditRecord {

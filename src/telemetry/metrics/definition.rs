@@ -76,7 +76,7 @@ pub(super) const REQUESTS: Definition = counter(
         Label("method", "`GET`, `HEAD`, `POST`, `PUT`, `PATCH`, `DELETE`, `OPTIONS`, `other`"),
         Label("status_class", "`1xx` to `5xx`; `none` where the client left before an answer"),
     ],
-    "Requests, when they are over.",
+    "Requests, when they are over; streams, when they are opened.",
 );
 pub(super) const DECISIONS: Definition = counter(
     "cogward_decisions_total",
@@ -153,6 +153,21 @@ pub(super) const RELOAD_LAST_SUCCESS: Definition = gauge(
 );
 pub(super) const OPEN_CONNECTIONS: Definition =
     gauge("cogward_open_connections", &[], "Connections of clients that are open now, over all listeners.");
+pub(super) const STREAMS_ENDED: Definition = counter(
+    "cogward_streams_ended_total",
+    &[
+        Label(
+            "kind",
+            "`websocket`; `event_stream`, also `multipart/x-mixed-replace`; `grpc`, calls of one message included",
+        ),
+        Label(
+            "cause",
+            "`expired` with its token; `client_closed`; `upstream_closed`, as it should or not; `idle` for `stream_idle`; \
+             `stalled`, the client took no more; `shutdown`; `failed` within the gateway",
+        ),
+    ],
+    "Streams, when they are over.",
+);
 pub(super) const UNSETTLED: Definition = counter(
     "cogward_unsettled_requests_total",
     &[],
@@ -162,6 +177,11 @@ pub(super) const AUDIT_DROPPED: Definition = counter(
     "cogward_audit_dropped_total",
     &[Label("reason", "`queue_full`, `write_failed`, `closed`")],
     "Audit lines that were lost.",
+);
+pub(super) const LOG_DROPPED: Definition = counter(
+    "cogward_log_dropped_total",
+    &[],
+    "Log lines that were lost because standard error did not take them. Lines above the rate are not among them.",
 );
 pub(super) const BUILD_INFO: Definition = gauge(
     "cogward_build_info",
@@ -185,8 +205,10 @@ pub const REFERENCE: &[Definition] = &[
     GENERATION,
     RELOAD_LAST_SUCCESS,
     OPEN_CONNECTIONS,
+    STREAMS_ENDED,
     UNSETTLED,
     AUDIT_DROPPED,
+    LOG_DROPPED,
     BUILD_INFO,
 ];
 

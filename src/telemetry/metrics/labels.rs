@@ -135,27 +135,58 @@ impl UpstreamError {
     }
 }
 
-/// Why an audit line was lost.
+/// What kind of stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AuditLoss {
-    /// The destination is slower than the requests.
-    QueueFull,
-    /// The destination did not take it.
-    WriteFailed,
-    /// It came after the sink was closed.
-    Closed,
+pub enum StreamKind {
+    /// A WebSocket.
+    WebSocket,
+    /// Server-sent events, or `multipart/x-mixed-replace`.
+    EventStream,
+    /// gRPC, calls of one message included.
+    Grpc,
 }
 
-impl AuditLoss {
-    /// Every one.
-    pub const ALL: [Self; 3] = [Self::QueueFull, Self::WriteFailed, Self::Closed];
-
+impl StreamKind {
     /// The label's text.
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::QueueFull => "queue_full",
-            Self::WriteFailed => "write_failed",
-            Self::Closed => "closed",
+            Self::WebSocket => "websocket",
+            Self::EventStream => "event_stream",
+            Self::Grpc => "grpc",
+        }
+    }
+}
+
+/// Why a stream ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StreamEnd {
+    /// The token that opened it has expired.
+    Expired,
+    /// The client has closed it.
+    ClientClosed,
+    /// The upstream has closed it, at its end or by breaking off.
+    UpstreamClosed,
+    /// Nothing came for too long.
+    Idle,
+    /// The client stopped to take the answer, or to send the rest of what it had begun.
+    Stalled,
+    /// The gateway stopped.
+    Shutdown,
+    /// The gateway could not go on.
+    Failed,
+}
+
+impl StreamEnd {
+    /// The label's text.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Expired => "expired",
+            Self::ClientClosed => "client_closed",
+            Self::UpstreamClosed => "upstream_closed",
+            Self::Idle => "idle",
+            Self::Stalled => "stalled",
+            Self::Shutdown => "shutdown",
+            Self::Failed => "failed",
         }
     }
 }

@@ -26,6 +26,7 @@ fn touched() -> Metrics {
     metrics.record_upstream_error("contacts", UpstreamError::Connect);
     metrics.record_verification(Some("main"), Err(TokenError::Expired));
     metrics.record_token_cache(true);
+    metrics.record_stream_end(StreamKind::WebSocket, StreamEnd::Expired);
     metrics.record_jwks_fetch("main", Ok(()));
     metrics.set_jwks_keys("main", 2, Some(UnixTime::from_seconds(1_700_000_000)));
     metrics.set_generation(3);
@@ -57,6 +58,7 @@ fn what_is_recorded_is_told_with_its_labels() {
         "cogward_upstream_errors_total{kind=\"connect\",upstream=\"contacts\"} 1",
         "cogward_token_verifications_total{provider=\"main\",result=\"token_expired\"} 1",
         "cogward_token_cache_total{result=\"hit\"} 1",
+        "cogward_streams_ended_total{cause=\"expired\",kind=\"websocket\"} 1",
         "cogward_token_cache_total{result=\"miss\"} 0",
         "cogward_jwks_fetches_total{provider=\"main\",result=\"ok\"} 1",
         "cogward_jwks_keys{provider=\"main\"} 2",

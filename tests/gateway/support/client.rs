@@ -18,6 +18,8 @@ pub(crate) struct Answer {
     pub(crate) body: Vec<u8>,
     /// HTTP/2: the frame with the head was the last one.
     pub(crate) is_head_only: bool,
+    /// HTTP/2: fields behind the body.
+    pub(crate) trailers: Vec<(String, String)>,
 }
 
 impl Answer {
@@ -103,7 +105,7 @@ impl Client {
         loop {
             let line = self.line();
             if line.is_empty() {
-                return Answer { status, fields, body: Vec::new(), is_head_only: false };
+                return Answer { status, fields, body: Vec::new(), is_head_only: false, trailers: Vec::new() };
             }
             let (name, value) = line.split_once(':').unwrap();
             fields.push((name.to_ascii_lowercase(), value.trim().to_owned()));
