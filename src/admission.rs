@@ -2,7 +2,7 @@
 
 use std::{
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
     policy::Body,
     reload::{KeyRequests, Refetch},
     request::RequestView,
-    time::UnixTime,
+    time::{Moment, Now, UnixTime},
     token::TokenError,
 };
 
@@ -32,17 +32,22 @@ pub fn until(moment: UnixTime) -> Duration {
 pub struct Admissions<S> {
     live: Arc<Live<S>>,
     keys: KeyRequests,
+    started: Instant,
 }
 
 impl<S: AsRef<Generation>> Admissions<S> {
     /// Over the live cell, and the task that fetches keys.
     pub fn new(live: Arc<Live<S>>, keys: KeyRequests) -> Self {
-        Self { live, keys }
+        Self { live, keys, started: Instant::now() }
     }
 
     /// What serves at the moment. A request loads it once.
     pub fn serving(&self) -> Arc<S> {
         self.live.load()
+    }
+
+    fn clock(&self) -> Now {
+        Now { time: now(), moment: Moment::after_start(self.started.elapsed()) }
     }
 
     /// Admits one request. When its token names a key that is not held, one fetch may be waited for; the whole line is then run again on
@@ -57,7 +62,7 @@ impl<S: AsRef<Generation>> Admissions<S> {
         body: Body<'_>,
         seen: &mut Seen,
     ) -> Result<Admission, Denial> {
-        let first = (**serving).as_ref().admit(view, body, now(), seen);
+        let first = (**serving).as_ref().admit(view, body, self.clock(), seen);
         let Err(Denial::Authentication(AuthenticationError::Token(TokenError::UnknownKey { provider }))) = first else {
             return first;
         };
@@ -66,8 +71,8 @@ impl<S: AsRef<Generation>> Admissions<S> {
             Refetch::NotDue | Refetch::Failed => first,
             Refetch::Done => {
                 *serving = self.live.load();
-                *seen = Seen::default();
-                (**serving).as_ref().admit(view, body, now(), seen)
+                *seen = Seen { tally: std::mem::take(&mut seen.tally), ..Seen::default() };
+                (**serving).as_ref().admit(view, body, self.clock(), seen)
             }
         }
     }

@@ -251,16 +251,28 @@ pub struct Limits {
     pub decision_body_bytes: usize,
     /// Connections at once, over all listeners.
     pub connections: usize,
+    /// Connections at once from one IPv4 address, or from one IPv6 network of 64 bits.
+    pub connections_per_address: usize,
+    /// Requests at once on one HTTP/2 connection.
+    pub streams: usize,
+    /// Requests on one connection before it is closed.
+    pub requests_per_connection: usize,
+    /// Requests at once, over all connections.
+    pub requests: usize,
     /// From the first byte of a head to its last.
     pub header_timeout: Duration,
-    /// Between two reads of a request body.
+    /// How long a request body may come more slowly than `min_rate`.
     pub body_stall: Duration,
     /// Between two requests of a connection.
     pub keepalive: Duration,
-    /// Until a client takes what is written to it.
+    /// How long a client may take an answer more slowly than `min_rate`.
     pub write_stall: Duration,
     /// For a TLS handshake.
     pub tls_handshake: Duration,
+    /// From the head of a request to the last byte of its answer.
+    pub exchange_time: Duration,
+    /// Bytes a second that a client brings or takes at least.
+    pub min_rate: usize,
 }
 
 /// When WebSockets, event streams and gRPC calls end, where a route does not say otherwise.

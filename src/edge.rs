@@ -6,6 +6,7 @@
 //! Invariant: no byte of a second request is ever given to the exchange of the first.
 
 mod conn;
+mod crowd;
 mod drain;
 mod expiring;
 mod guard;
@@ -22,7 +23,7 @@ mod tests;
 
 pub use conn::{Conn, Cut, Exchange, TlsFacts, Tunnel};
 pub use drain::{DrainOutcome, Draining, SETTLE, Stop, signals};
-pub use listener::{CurrentLimits, Edge, EdgeError};
-pub use refusal::{EdgeRefusal, Refusals, closing_answer};
+pub use listener::{CurrentLimits, Edge, EdgeError, IsProxy};
+pub use refusal::{EdgeEvent, EdgeRefusal, Refusals, closing_answer};
 pub use sockets::{Inherit, Sockets};
 pub use tls::{ServerCertificate, TlsError};

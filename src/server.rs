@@ -31,7 +31,7 @@ use crate::{
     policy::{PolicySet, World},
     proxy::{Gateway, Serving, Turned, keep_resolved, proxy},
     reload::{Compiled, News, Parts, Reload, SharedStatus, Steps, Surroundings, fetch::Fetcher},
-    telemetry::{AuditSink, Metrics, Telemetry, logging, metrics::Names},
+    telemetry::{AuditSink, Metrics, Telemetry, logging, metrics::Names, panics},
     yaml::SourceFile,
 };
 
@@ -172,6 +172,7 @@ impl Server {
 
     fn telemetry(&self) -> Result<Arc<Telemetry>, ServerError> {
         let metrics = Arc::new(Metrics::new().map_err(|error| could_not_run(&error))?);
+        panics::count(Arc::clone(&metrics));
         let audit = AuditSink::open(&self.compiled.settings.audit, Arc::clone(&metrics));
         let audit = audit.map_err(|error| could_not_run(&error))?;
         Ok(Arc::new(Telemetry { metrics, audit }))
@@ -227,6 +228,8 @@ impl Server {
         let pages = tokio::spawn(admin.run(Arc::clone(&pages), pages, to_stop));
         running.hand_over_on(quits, pages);
 
+        let proxies = Arc::clone(&live);
+        let edge = edge.behind(Arc::new(move |peer| proxies.load().generation.settings().trusted_proxies.trusts(peer)));
         let turned = Turned { telemetry: Arc::clone(&telemetry), live };
         started(&addresses);
         inheritance.serving();

@@ -8,6 +8,7 @@ mod account;
 pub mod audit;
 pub mod logging;
 pub mod metrics;
+pub mod panics;
 
 mod json;
 mod spool;

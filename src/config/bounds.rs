@@ -2,6 +2,8 @@
 //!
 //! The compiler reads with these, the reference page prints them. A zero that would switch a protection off is below the least.
 
+use std::ops::RangeInclusive;
+
 use crate::units::{ByteSize, Span};
 
 /// What a numeric key may hold, and what it holds when it is left out.
@@ -62,3 +64,9 @@ pub(super) const BODY_STALL: Bounds<Span> = span(Span::millis(100), Span::minute
 pub(super) const KEEPALIVE: Bounds<Span> = span(Span::millis(100), Span::hours(1), Span::seconds(60));
 pub(super) const WRITE_STALL: Bounds<Span> = span(Span::millis(100), Span::minutes(10), Span::seconds(10));
 pub(super) const TLS_HANDSHAKE: Bounds<Span> = span(Span::millis(100), Span::minutes(1), Span::seconds(5));
+pub(super) const CONNECTIONS_PER_ADDRESS: RangeInclusive<u64> = 1..=1_000_000;
+pub(super) const STREAMS: Bounds<u64> = count(1, 10_000, 100);
+pub(super) const REQUESTS_PER_CONNECTION: Bounds<u64> = count(1, 1_000_000_000, 10_000);
+pub(super) const REQUESTS: Bounds<u64> = count(1, 1_000_000, 10_000);
+pub(super) const EXCHANGE_TIME: Bounds<Span> = span(Span::seconds(1), Span::hours(720), Span::hours(24));
+pub(super) const MIN_RATE: Bounds<ByteSize> = size(ByteSize::bytes(1), ByteSize::mib(1), ByteSize::bytes(240));

@@ -6,10 +6,10 @@
 use std::fmt::Write;
 
 use super::bounds::{
-    BODY_BYTES, BODY_STALL, Bounds, CONNECT, CONNECTIONS, DECISION_BODY_BYTES, EXPIRY_GRACE, HEADER_BYTES,
-    HEADER_TIMEOUT, HEADERS, IDLE, KEEPALIVE, KEY_MIN_REFETCH, KEY_REFRESH, KEY_STALE, KEY_TIMEOUT, LEEWAY,
-    MAX_LIFETIME, POLL, READ, SHUTDOWN_DELAY, SHUTDOWN_GRACE, STREAM_IDLE, TARGET_BYTES, TLS_HANDSHAKE, TOKEN_BYTES,
-    TOKEN_CACHE, WRITE, WRITE_STALL,
+    BODY_BYTES, BODY_STALL, Bounds, CONNECT, CONNECTIONS, DECISION_BODY_BYTES, EXCHANGE_TIME, EXPIRY_GRACE,
+    HEADER_BYTES, HEADER_TIMEOUT, HEADERS, IDLE, KEEPALIVE, KEY_MIN_REFETCH, KEY_REFRESH, KEY_STALE, KEY_TIMEOUT,
+    LEEWAY, MAX_LIFETIME, MIN_RATE, POLL, READ, REQUESTS, REQUESTS_PER_CONNECTION, SHUTDOWN_DELAY, SHUTDOWN_GRACE,
+    STREAM_IDLE, STREAMS, TARGET_BYTES, TLS_HANDSHAKE, TOKEN_BYTES, TOKEN_CACHE, WRITE, WRITE_STALL,
 };
 use crate::units::{ByteSize, Span};
 
@@ -300,11 +300,45 @@ pub const KEYS: &[Key] = &[
         "A body that a rule looks into; it is held in memory",
     ),
     key("limits.connections", Shape::Count(CONNECTIONS), "Connections at once, over all listeners"),
+    key(
+        "limits.connections_per_address",
+        other("number, 1 to 1000000", "that of `connections`"),
+        "Connections at once from one IPv4 address, or from one IPv6 network of 64 bits. `trusted_proxies` do not count",
+    ),
+    key("limits.streams", Shape::Count(STREAMS), "Requests at once on one HTTP/2 connection"),
+    key(
+        "limits.requests_per_connection",
+        Shape::Count(REQUESTS_PER_CONNECTION),
+        "Requests on one connection before it is closed, after the last answer",
+    ),
+    key(
+        "limits.requests",
+        Shape::Count(REQUESTS),
+        "Requests at once, over all connections. More are answered 503 `overloaded` before anything is done for them",
+    ),
     key("limits.header_timeout", Shape::Duration(HEADER_TIMEOUT), "From the first byte of a request head to its last"),
-    key("limits.body_stall", Shape::Duration(BODY_STALL), "Between two reads of a request body"),
+    key(
+        "limits.body_stall",
+        Shape::Duration(BODY_STALL),
+        "How long a request body may come more slowly than `min_rate`",
+    ),
     key("limits.keepalive", Shape::Duration(KEEPALIVE), "Between two requests on one connection"),
-    key("limits.write_stall", Shape::Duration(WRITE_STALL), "Until a client takes what is written to it"),
+    key(
+        "limits.write_stall",
+        Shape::Duration(WRITE_STALL),
+        "How long a client may take an answer more slowly than `min_rate`",
+    ),
     key("limits.tls_handshake", Shape::Duration(TLS_HANDSHAKE), "For a TLS handshake"),
+    key(
+        "limits.exchange_time",
+        Shape::Duration(EXCHANGE_TIME),
+        "From the head of a request to the last byte of its answer; WebSockets and event streams end by then, too",
+    ),
+    key(
+        "limits.min_rate",
+        Shape::Size(MIN_RATE),
+        "Bytes a second that a client must bring or take while the gateway waits for it",
+    ),
     key("streams", OPTIONAL, "When WebSockets, event streams and gRPC calls end, where a route does not say otherwise"),
     key(
         "streams.end_at_expiry",

@@ -8,7 +8,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU8, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -17,10 +17,13 @@ use pingora::protocols::{Digest, http::ServerSession};
 use tokio::{sync::Notify, time::Instant};
 
 use super::{
-    drain::{Draining, Permit},
+    crowd::{Place, Turn},
+    drain::Draining,
     expiring,
-    guard::BODY_PROGRESS,
+    guard::due,
+    refusal::EdgeEvent,
 };
+use crate::config::Limits;
 
 /// What the TLS handshake of a connection told.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -45,16 +48,20 @@ pub enum Tunnel {
 pub enum Cut {
     /// Its deadline has passed ([`Exchange::expire_in`]).
     Expired,
-    /// The request body stopped coming.
+    /// The request body stopped coming, or came too slowly.
     BodyStalled,
     /// The chunked framing of the request body is broken.
     BodyMalformed,
-    /// The client stopped taking the answer.
+    /// The client stopped taking the answer, or took it too slowly.
     WriteStalled,
     /// An HTTP/2 preface, frame or header block was begun and not finished.
     FrameStalled,
     /// The gateway stops, and the grace is over.
     Shutdown,
+    /// It has lived as long as any exchange may.
+    Outlived,
+    /// Too many HTTP/2 frames that ask for nothing, or too many requests that were reset.
+    Flooded,
 }
 
 /// What the peers of a WebSocket are told at its end (RFC 6455 section 7.4).
@@ -79,7 +86,8 @@ impl Cut {
         match self {
             Cut::Expired => Some(Farewell { client: POLICY_VIOLATION, upstream: GOING_AWAY, text: "token expired" }),
             Cut::Shutdown => Some(Farewell { client: GOING_AWAY, upstream: GOING_AWAY, text: "gateway stops" }),
-            Cut::BodyStalled | Cut::BodyMalformed | Cut::WriteStalled | Cut::FrameStalled => None,
+            Cut::Outlived => Some(Farewell { client: GOING_AWAY, upstream: GOING_AWAY, text: "open for too long" }),
+            Cut::BodyStalled | Cut::BodyMalformed | Cut::WriteStalled | Cut::FrameStalled | Cut::Flooded => None,
         }
     }
 
@@ -90,14 +98,26 @@ impl Cut {
             Cut::BodyMalformed => 3,
             Cut::WriteStalled => 4,
             Cut::FrameStalled => 5,
-            Cut::Shutdown => 6,
+            Cut::Flooded => 6,
+            Cut::Shutdown => 7,
+            Cut::Outlived => 8,
         }
     }
 
+    /// Every cause.
+    pub const ALL: [Cut; 8] = [
+        Cut::Expired,
+        Cut::BodyStalled,
+        Cut::BodyMalformed,
+        Cut::WriteStalled,
+        Cut::FrameStalled,
+        Cut::Flooded,
+        Cut::Shutdown,
+        Cut::Outlived,
+    ];
+
     fn from_code(code: u8) -> Option<Cut> {
-        let all =
-            [Cut::Expired, Cut::BodyStalled, Cut::BodyMalformed, Cut::WriteStalled, Cut::FrameStalled, Cut::Shutdown];
-        all.into_iter().find(|cut| cut.code() == code)
+        Cut::ALL.into_iter().find(|cut| cut.code() == code)
     }
 }
 
@@ -110,23 +130,27 @@ pub struct Conn {
     opened: Instant,
     /// Milliseconds after `opened`; 0 is none.
     deadline: AtomicU64,
+    /// The latest `deadline` of this exchange.
+    latest: AtomicU64,
     tunnel: AtomicU8,
     cut: AtomicU8,
-    /// Held for as long as anything knows the connection.
-    _permit: Permit,
+    shed: AtomicBool,
+    place: Place,
 }
 
 impl Conn {
-    pub(super) fn new(peer: SocketAddr, tls: Option<TlsFacts>, draining: Draining, permit: Permit) -> Conn {
+    pub(super) fn new(peer: SocketAddr, tls: Option<TlsFacts>, draining: Draining, place: Place) -> Conn {
         Conn {
             peer,
             tls,
             draining,
             opened: Instant::now(),
             deadline: AtomicU64::new(0),
+            latest: AtomicU64::new(0),
             tunnel: AtomicU8::new(0),
             cut: AtomicU8::new(0),
-            _permit: permit,
+            shed: AtomicBool::new(false),
+            place,
         }
     }
 
@@ -155,11 +179,30 @@ impl Conn {
         &self.draining
     }
 
-    /// Forgets what belonged to the exchange before.
-    pub(super) fn begin_exchange(&self) {
-        self.deadline.store(0, Relaxed);
+    /// Forgets what belonged to the exchange before. The new one lives so long at most.
+    pub(super) fn begin_exchange(&self, within: Duration) {
+        let latest = self.after(within);
+        self.latest.store(latest, Relaxed);
+        self.deadline.store(latest, Relaxed);
         self.tunnel.store(0, Relaxed);
         self.cut.store(0, Relaxed);
+    }
+
+    /// A turn among the requests in flight. Without one the exchange is to be answered `overloaded`.
+    pub(super) fn take_turn(&self, most: usize) -> Option<Turn> {
+        let turn = self.place.crowd.turn(most);
+        self.shed.store(turn.is_none(), Relaxed);
+        turn
+    }
+
+    /// The same for a stream, which keeps by itself what came of it.
+    fn turn(&self, most: usize) -> Option<Turn> {
+        self.place.crowd.turn(most)
+    }
+
+    /// Tells whoever keeps account.
+    pub(super) fn tell(&self, event: EdgeEvent) {
+        self.place.told.note(event);
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
@@ -187,17 +230,26 @@ impl Conn {
 
     pub(super) fn note_cut(&self, cut: Cut) {
         self.cut.store(cut.code(), Relaxed);
+        self.tell(EdgeEvent::Cut(cut));
     }
 
     pub(super) fn expire_in(&self, remaining: Duration) {
-        let after = self.opened.elapsed().saturating_add(remaining).as_millis();
-        // A deadline beyond what a timer can hold is none.
-        self.deadline.store(u64::try_from(after).ok().filter(|ms| *ms < FAR_AWAY).map_or(0, |ms| ms.max(1)), Relaxed);
+        self.deadline.store(self.after(remaining).min(self.latest.load(Relaxed)), Relaxed);
+    }
+
+    /// What it means that the deadline has passed.
+    pub(super) fn time_up(&self) -> Cut {
+        if self.deadline.load(Relaxed) < self.latest.load(Relaxed) { Cut::Expired } else { Cut::Outlived }
+    }
+
+    /// As a deadline holds it.
+    fn after(&self, within: Duration) -> u64 {
+        u64::try_from(self.opened.elapsed().saturating_add(within).as_millis()).unwrap_or(u64::MAX).clamp(1, FAR_AWAY)
     }
 }
 
-/// A year, in milliseconds: no exchange lives longer.
-const FAR_AWAY: u64 = 365 * 24 * 60 * 60 * 1000;
+/// Thirty years, in milliseconds: a timer can hold it, and no connection lives longer.
+const FAR_AWAY: u64 = 30 * 365 * 24 * 60 * 60 * 1000;
 
 /// One request and its answer: how a filter reaches the edge.
 #[derive(Clone, Debug)]
@@ -223,8 +275,16 @@ impl Exchange {
         &self.conn
     }
 
+    /// Whether there are as many requests as the limits allow: this one is to be answered `overloaded`, and nothing else.
+    pub fn is_shed(&self) -> bool {
+        match &self.stream {
+            Some(stream) => stream.turn.is_none(),
+            None => self.conn.shed.load(Relaxed),
+        }
+    }
+
     /// Ends the exchange after this time, whatever it does then: a WebSocket gets Close 1008, a HTTP/2 stream a reset, anything else a
-    /// closed connection without the end of its body. Called again, it replaces the time.
+    /// closed connection without the end of its body. Called again, it replaces the time. Never later than the limits say.
     pub fn expire_in(&self, remaining: Duration) {
         match &self.stream {
             Some(stream) => stream.expire_in(remaining),
@@ -295,6 +355,12 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 /// When an HTTP/2 exchange ends at the latest.
 pub(super) struct Cutoff {
     body_stall: Duration,
+    /// The least bytes of a body in that time.
+    due: usize,
+    /// The latest end of the exchange.
+    latest: Option<Instant>,
+    /// Among the requests in flight.
+    turn: Option<Turn>,
     times: Mutex<Times>,
     earlier: Notify,
     cut: AtomicU8,
@@ -308,7 +374,7 @@ impl fmt::Debug for Cutoff {
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Times {
     expires: Option<Instant>,
     /// The session knows by itself when it expires.
@@ -318,19 +384,27 @@ struct Times {
 }
 
 impl Times {
-    fn next(&self) -> Option<(Instant, Cut)> {
+    fn time_up(&self, latest: Option<Instant>) -> Cut {
+        if self.expires < latest { Cut::Expired } else { Cut::Outlived }
+    }
+
+    fn next(&self, latest: Option<Instant>) -> Option<(Instant, Cut)> {
         let extra = if self.polite { LAST_WORDS } else { Duration::ZERO };
-        let expires = self.expires.map(|at| (at + extra, Cut::Expired));
+        let expires = self.expires.map(|at| (at + extra, self.time_up(latest)));
         let body = self.body.map(|at| (at, Cut::BodyStalled));
         [expires, body].into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 }
 
 impl Cutoff {
-    pub(super) fn new(body_stall: Duration) -> Cutoff {
+    pub(super) fn new(conn: &Conn, limits: &Limits) -> Cutoff {
+        let latest = Instant::now().checked_add(limits.exchange_time);
         Cutoff {
-            body_stall,
-            times: Mutex::default(),
+            body_stall: limits.body_stall,
+            due: due(limits.min_rate, limits.body_stall),
+            latest,
+            turn: conn.turn(limits.requests),
+            times: Mutex::new(Times { expires: latest, polite: false, body: None, window: 0 }),
             earlier: Notify::new(),
             cut: AtomicU8::new(0),
             parked: Mutex::default(),
@@ -342,7 +416,8 @@ impl Cutoff {
     }
 
     fn expire_in(&self, remaining: Duration) {
-        self.times().expires = Instant::now().checked_add(remaining);
+        let at = Instant::now().checked_add(remaining);
+        self.times().expires = [at, self.latest].into_iter().flatten().min();
         self.earlier.notify_one();
     }
 
@@ -365,6 +440,11 @@ impl Cutoff {
         self.cut.store(cut.code(), Relaxed);
     }
 
+    /// What it means that the exchange has expired.
+    pub(super) fn time_up(&self) -> Cut {
+        self.times().time_up(self.latest)
+    }
+
     /// Keeps a session until it is asked for.
     pub(super) fn park(&self, session: ServerSession) {
         *self.parked.lock().unwrap_or_else(PoisonError::into_inner) = Some(session);
@@ -375,7 +455,10 @@ impl Cutoff {
     }
 
     fn body_awaited(&self) {
-        self.times().body = Some(Instant::now() + self.body_stall);
+        let mut times = self.times();
+        times.body = Some(Instant::now() + self.body_stall);
+        times.window = 0;
+        drop(times);
         self.earlier.notify_one();
     }
 
@@ -383,7 +466,7 @@ impl Cutoff {
         let mut times = self.times();
         times.window = times.window.saturating_add(bytes);
         // Later, never earlier: the waiter finds it when it wakes.
-        if times.window >= BODY_PROGRESS && times.body.is_some() {
+        if times.window >= self.due && times.body.is_some() {
             times.window = 0;
             times.body = Some(Instant::now() + self.body_stall);
         }
@@ -396,7 +479,7 @@ impl Cutoff {
     /// Resolves when the exchange must end.
     pub(super) async fn fires(&self) -> Cut {
         loop {
-            let next = self.times().next();
+            let next = self.times().next(self.latest);
             let Some((at, _)) = next else {
                 self.earlier.notified().await;
                 continue;
@@ -405,7 +488,7 @@ impl Cutoff {
                 () = tokio::time::sleep_until(at) => {}
                 () = self.earlier.notified() => {}
             }
-            if let Some((at, cut)) = self.times().next()
+            if let Some((at, cut)) = self.times().next(self.latest)
                 && at <= Instant::now()
             {
                 self.note_cut(cut);

@@ -23,7 +23,7 @@ use pingora::{
     },
 };
 
-use super::conn::{Cut, Cutoff};
+use super::conn::Cutoff;
 
 /// In the place of a session that is elsewhere. It is never read.
 fn nothing() -> ServerSession {
@@ -70,7 +70,7 @@ impl Session for Expiring {
         tokio::select! {
             biased;
             () = self.cutoff.expired() => {
-                self.cutoff.note_cut(Cut::Expired);
+                self.cutoff.note_cut(self.cutoff.time_up());
                 Error::e_explain(ErrorType::ReadTimedout, "the edge ends this exchange")
             }
             read = self.session.read_body_or_idle(no_body_expected) => read,

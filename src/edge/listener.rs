@@ -32,11 +32,12 @@ use tokio::{
 
 use super::{
     conn::{Conn, TlsFacts},
-    drain::{Census, Draining, Ending, Permit},
+    crowd::{Crowd, Place},
+    drain::{Census, Draining, Ending},
     guard::{Guard, turn_away},
     head::Greeting,
     http1, http2,
-    refusal::{EdgeRefusal, Served},
+    refusal::{EdgeEvent, EdgeRefusal, Served},
     sockets::{Inherit, Sockets},
     tls::{ServerCertificate, TlsError},
 };
@@ -44,6 +45,10 @@ use crate::config::{Limits, Listener};
 
 /// Connections that wait for `accept`.
 const BACKLOG: u32 = 4096;
+
+/// Bytes that the kernel takes for a connection before the first of them can be sent.
+#[cfg(target_os = "linux")]
+const UNSENT: u32 = 128 * 1024;
 
 /// How long a listener may take to answer itself.
 const PROBE: Duration = Duration::from_secs(1);
@@ -56,6 +61,9 @@ const TOLD: usize = 256;
 
 /// The limits for the next connection: a reload may change them.
 pub type CurrentLimits = Arc<dyn Fn() -> Limits + Send + Sync>;
+
+/// Whether the connections of an address are counted among all connections only: those of a proxy bring many clients.
+pub type IsProxy = Arc<dyn Fn(IpAddr) -> bool + Send + Sync>;
 
 /// Why the edge cannot serve.
 #[derive(Debug, Error)]
@@ -96,6 +104,7 @@ pub enum EdgeError {
 pub struct Edge {
     bound: Vec<Bound>,
     limits: CurrentLimits,
+    is_proxy: IsProxy,
     census: Arc<Census>,
     draining: Draining,
 }
@@ -159,7 +168,13 @@ impl Edge {
             let answered = answered.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
             answered.map_err(|source| EdgeError::Silent { address: bound.address, source })?;
         }
-        Ok(Edge { bound, limits, census: Arc::default(), draining: Draining::default() })
+        let is_proxy = Arc::new(|_| false);
+        Ok(Edge { bound, limits, is_proxy, census: Arc::default(), draining: Draining::default() })
+    }
+
+    /// These peers may have as many connections as there are.
+    pub fn behind(self, is_proxy: IsProxy) -> Edge {
+        Edge { is_proxy, ..self }
     }
 
     /// Where the listeners are, in their order; port 0 has become the real one.
@@ -201,6 +216,8 @@ impl Edge {
         let shared = Arc::new(Shared {
             served,
             limits: self.limits,
+            is_proxy: self.is_proxy,
+            crowd: Arc::default(),
             census: self.census,
             draining: self.draining,
             told: Arc::new(Semaphore::new(TOLD)),
@@ -240,7 +257,22 @@ fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
-    socket.listen(BACKLOG)
+    let listener = socket.listen(BACKLOG)?;
+    hold_little(&listener)?;
+    Ok(listener)
+}
+
+/// A connection of this listener takes no more than a little that is not on its way yet. So one that is read slowly holds no
+/// megabytes, and what it takes is seen soon. Connections inherit it.
+#[cfg(target_os = "linux")]
+fn hold_little(listener: &TcpListener) -> io::Result<()> {
+    // SECURITY: `a_client_that_never_reads_holds_little_memory`.
+    socket2::SockRef::from(listener).set_tcp_notsent_lowat(UNSENT)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn hold_little(_: &TcpListener) -> io::Result<()> {
+    Ok(())
 }
 
 /// A listener with what its connections share.
@@ -253,6 +285,8 @@ pub(super) struct Listening<A> {
 struct Shared<A> {
     served: Served<A>,
     limits: CurrentLimits,
+    is_proxy: IsProxy,
+    crowd: Arc<Crowd>,
     census: Arc<Census>,
     draining: Draining,
     told: Arc<Semaphore>,
@@ -336,11 +370,13 @@ impl<A: HttpServerApp + Send + Sync + 'static> Shared<A> {
     ) {
         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
         let limits = (self.limits)();
-        // SECURITY: `a_connection_over_the_cap_is_answered_503`.
-        if let Some(permit) = self.census.admit(limits.connections) {
-            let arrival = Arrival { tcp, peer, permit, limits };
-            connections.spawn(serve(self.clone(), arrival, tls.cloned()));
-            return;
+        match self.place(peer.ip(), &limits) {
+            Ok(place) => {
+                let arrival = Arrival { tcp, peer, place, limits };
+                connections.spawn(serve(self.clone(), arrival, tls.cloned()));
+                return;
+            }
+            Err(why) => self.served.refusals.note(why),
         }
         let answer = self.served.refusals.answer(EdgeRefusal::Overloaded, peer);
         if tls.is_none()
@@ -352,13 +388,26 @@ impl<A: HttpServerApp + Send + Sync + 'static> Shared<A> {
             });
         }
     }
+
+    /// A place for one more connection of this client, or why there is none.
+    fn place(&self, client: IpAddr, limits: &Limits) -> Result<Place, EdgeEvent> {
+        // SECURITY: `a_connection_over_the_cap_is_answered_503`.
+        let permit = self.census.admit(limits.connections).ok_or(EdgeEvent::Crowded)?;
+        let most = limits.connections_per_address;
+        // SECURITY: `one_address_cannot_take_every_connection`.
+        let seat = match most < limits.connections && !(self.is_proxy)(client) {
+            true => Some(self.crowd.seat(client, most).ok_or(EdgeEvent::AddressCrowded)?),
+            false => None,
+        };
+        Ok(Place { crowd: self.crowd.clone(), told: self.served.refusals.clone(), _permit: permit, _seat: seat })
+    }
 }
 
 /// A connection that has a place.
 struct Arrival {
     tcp: TcpStream,
     peer: SocketAddr,
-    permit: Permit,
+    place: Place,
     limits: Limits,
 }
 
@@ -366,7 +415,7 @@ async fn serve<A>(shared: Arc<Shared<A>>, arrival: Arrival, tls: Option<Arc<Acce
 where
     A: HttpServerApp + Send + Sync + 'static,
 {
-    let Arrival { tcp, peer, permit, limits } = arrival;
+    let Arrival { tcp, peer, place, limits } = arrival;
     // Without it a small answer may wait for 40 ms; a socket that refuses it is about to fail anyway.
     let _ = tcp.set_nodelay(true);
     let l4 = identified(tcp, peer);
@@ -387,7 +436,7 @@ where
     };
     let greeting = if facts.is_some() { Greeting::Http1 } else { Greeting::Any };
     let negotiated = io.selected_alpn_proto();
-    let conn = Arc::new(Conn::new(peer, facts, shared.draining.clone(), permit));
+    let conn = Arc::new(Conn::new(peer, facts, shared.draining.clone(), place));
     let guard = Guard::new(io, conn, limits);
     match negotiated {
         Some(ALPN::H2) => http2::serve(&shared.served.app, guard.into_http2(), &shared.ending.soon).await,
@@ -403,4 +452,23 @@ fn identified(tcp: TcpStream, peer: SocketAddr) -> L4Stream {
     let mut stream = L4Stream::from(tcp);
     stream.set_socket_digest(digest);
     stream
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_client_that_never_reads_holds_little_memory() {
+        let listener = listen_on("127.0.0.1:0".parse().unwrap()).unwrap();
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        stream.writable().await.unwrap();
+        let (block, mut taken) = (vec![0; 64 * 1024], 0);
+        while let Ok(written) = stream.try_write(&block) {
+            taken += written;
+        }
+        // What the client's own side takes, and what may wait here.
+        assert!(taken < 1024 * 1024, "{taken}");
+    }
 }

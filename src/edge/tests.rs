@@ -5,6 +5,7 @@
 mod attacks;
 mod exchange;
 mod http2;
+mod limits;
 mod stop;
 mod tls;
 mod upstream;
@@ -47,11 +48,13 @@ fn limits() -> Limits {
         body_bytes: 1024 * 1024,
         decision_body_bytes: 64 * 1024,
         connections: 100,
+        connections_per_address: 100,
         header_timeout: Duration::from_millis(300),
         body_stall: Duration::from_millis(300),
         keepalive: Duration::from_millis(700),
         write_stall: Duration::from_millis(500),
         tls_handshake: Duration::from_millis(300),
+        ..Limits::default()
     }
 }
 
@@ -83,6 +86,7 @@ impl ProxyHttp for Relay {
     async fn request_filter(&self, session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
         let exchange = Exchange::of(session).expect("the edge's own session");
         let header = session.req_header();
+        assert!(header.uri.path() != "/panic", "on purpose");
         if let Some(ms) = header.headers.get("x-expire").and_then(|ms| ms.to_str().ok()) {
             exchange.expire_in(Duration::from_millis(ms.parse().unwrap()));
         }
@@ -149,7 +153,9 @@ impl ProxyHttp for Relay {
         let status = match ctx.exchange.as_ref().and_then(Exchange::cut) {
             Some(Cut::BodyStalled) => 408,
             Some(Cut::BodyMalformed) => 400,
-            Some(Cut::Expired | Cut::WriteStalled | Cut::FrameStalled | Cut::Shutdown) => 0,
+            Some(
+                Cut::Expired | Cut::Outlived | Cut::WriteStalled | Cut::FrameStalled | Cut::Flooded | Cut::Shutdown,
+            ) => 0,
             None => 502,
         };
         if status > 0 && session.response_written().is_none() {
@@ -160,7 +166,7 @@ impl ProxyHttp for Relay {
 }
 
 #[derive(Default)]
-struct Told(Mutex<Vec<EdgeRefusal>>);
+struct Told(Mutex<Vec<EdgeRefusal>>, Mutex<Vec<EdgeEvent>>);
 
 impl Refusals for Told {
     fn answer(&self, refusal: EdgeRefusal, _: SocketAddr) -> Bytes {
@@ -168,6 +174,10 @@ impl Refusals for Told {
         let status = http::StatusCode::from_u16(refusal.status()).unwrap();
         let body = format!("{{\"code\":\"{}\"}}", refusal.code());
         closing_answer(status, &[("Content-Type", "application/problem+json")], body.as_bytes())
+    }
+
+    fn note(&self, event: EdgeEvent) {
+        self.1.lock().unwrap().push(event);
     }
 }
 
@@ -219,6 +229,10 @@ impl House {
 
     fn refusals(&self) -> Vec<EdgeRefusal> {
         self.told.0.lock().unwrap().clone()
+    }
+
+    fn events(&self) -> Vec<EdgeEvent> {
+        self.told.1.lock().unwrap().clone()
     }
 }
 

@@ -38,6 +38,9 @@ use crate::{
 /// At most so many servers are asked for one request.
 const MOST_ATTEMPTS: usize = 3;
 
+/// Interim answers (1xx) of an upstream to one request.
+const MOST_INTERIM: usize = 32;
+
 /// The kinds of an upstream's failure by pingora's name for them; any other is [`UpstreamError::Other`].
 const UPSTREAM_ERRORS: &[(ErrorType, UpstreamError)] = &[
     (ErrorType::ConnectTimedout, UpstreamError::ConnectTimeout),
@@ -113,6 +116,8 @@ enum Stage {
     Received,
     /// Forwarded, or about to be.
     Admitted(Box<Admitted>),
+    /// A preflight that the gateway answered with yes.
+    Answered,
     /// Refused by the gateway.
     Refused(Denial),
 }
@@ -126,20 +131,26 @@ struct Attempts {
     answered_after: Option<Duration>,
     /// The last request that was sent asks for another protocol.
     asks_to_switch: bool,
+    /// Interim answers so far.
+    interim: usize,
 }
 
 impl Attempts {
-    fn may_answer(&self, answer: &ResponseHeader) -> Result<()> {
-        if answer.status != StatusCode::SWITCHING_PROTOCOLS {
-            return Ok(());
+    fn may_answer(&mut self, answer: &ResponseHeader) -> Result<()> {
+        if answer.status == StatusCode::SWITCHING_PROTOCOLS {
+            let names: Vec<_> = answer.headers.get_all(header::UPGRADE).iter().collect();
+            let is_websocket = matches!(&*names, [name] if name.as_bytes().eq_ignore_ascii_case(b"websocket"));
+            // SECURITY: `an_upstream_that_switches_protocols_unasked_is_refused` and
+            // `an_upstream_that_switches_to_another_protocol_is_refused`.
+            if !self.asks_to_switch || !is_websocket {
+                let error = Error::explain(ErrorType::InvalidHTTPHeader, "the upstream switches protocols unasked");
+                return Err(error.into_up());
+            }
         }
-        let names: Vec<_> = answer.headers.get_all(header::UPGRADE).iter().collect();
-        let is_websocket = matches!(&*names, [name] if name.as_bytes().eq_ignore_ascii_case(b"websocket"));
-        // SECURITY: `an_upstream_that_switches_protocols_unasked_is_refused` and
-        // `an_upstream_that_switches_to_another_protocol_is_refused`.
-        if !self.asks_to_switch || !is_websocket {
-            let error = Error::explain(ErrorType::InvalidHTTPHeader, "the upstream switches protocols unasked");
-            return Err(error.into_up());
+        self.interim += usize::from(answer.status.is_informational());
+        // SECURITY: each of them starts the clock anew: `endless_interim_answers_are_ended`.
+        if self.interim > MOST_INTERIM {
+            return Err(Error::explain(ErrorType::InvalidHTTPHeader, "too many interim answers").into_up());
         }
         Ok(())
     }
@@ -227,7 +238,12 @@ impl Exchange {
         if !session.as_downstream_mut().is_body_done() {
             edge.body_awaited();
         }
+        let is_shed = edge.is_shed();
         self.edge = Some(edge);
+        // SECURITY: before anything is done for it: `a_request_over_the_cap_is_answered_503_before_its_token_is_read`.
+        if is_shed {
+            return Err(Denial::Overloaded);
+        }
 
         let request = session.req_header_mut();
         // SECURITY: before anything is read: `identity_headers_of_the_client_are_no_attributes`.
@@ -268,6 +284,12 @@ impl Exchange {
         Instant::now().checked_add(left)
     }
 
+    /// It is a preflight, and the answer is yes.
+    pub(super) fn answered_preflight(&mut self) {
+        self.decision = Some(self.started.elapsed());
+        self.stage = Stage::Answered;
+    }
+
     /// What was admitted.
     ///
     /// # Errors
@@ -276,7 +298,7 @@ impl Exchange {
         match &self.stage {
             Stage::Admitted(admitted) => Ok(admitted),
             // SECURITY: no permit, no peer: `an_exchange_that_was_not_admitted_has_no_peer`.
-            Stage::Received | Stage::Refused(_) => {
+            Stage::Received | Stage::Answered | Stage::Refused(_) => {
                 Err(Error::explain(ErrorType::InternalError, "the request was not admitted"))
             }
         }
@@ -417,8 +439,11 @@ impl Exchange {
         match self.edge.as_ref().and_then(edge::Exchange::cut) {
             Some(Cut::BodyStalled) => Some(Denial::RequestTimeout),
             Some(Cut::BodyMalformed) => Some(Denial::Malformed(Malformation::Body)),
+            // The token of a stream.
             Some(Cut::Expired) => Some(Denial::expired()),
-            Some(Cut::WriteStalled | Cut::FrameStalled | Cut::Shutdown) | None => self.fault.take(),
+            Some(Cut::WriteStalled | Cut::FrameStalled | Cut::Flooded | Cut::Outlived | Cut::Shutdown) | None => {
+                self.fault.take()
+            }
         }
     }
 
@@ -427,7 +452,7 @@ impl Exchange {
         self.decision.get_or_insert_with(|| self.started.elapsed());
         match &self.stage {
             // The decision stays a yes; what came after is told beside it.
-            Stage::Admitted(_) => self.fault = Some(denial),
+            Stage::Admitted(_) | Stage::Answered => self.fault = Some(denial),
             Stage::Received | Stage::Refused(_) => self.stage = Stage::Refused(denial),
         }
     }
@@ -484,7 +509,7 @@ impl Exchange {
         let (allowed, denial) = match &self.stage {
             Stage::Received => (false, Some(&Denial::Internal)),
             Stage::Refused(denial) => (false, Some(denial)),
-            Stage::Admitted(_) => (true, self.fault.as_ref()),
+            Stage::Admitted(_) | Stage::Answered => (true, self.fault.as_ref()),
         };
         self.telemetry.settle(&Account {
             request_id: self.request_id(),

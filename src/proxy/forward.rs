@@ -48,7 +48,7 @@ pub(super) fn strip_unasked_upgrade(request: &mut RequestHeader) {
     }
 }
 
-/// Left for the proxy: it handles the first group as connection options and refuses the second.
+/// Left for the proxy, which handles them as connection options. Those that frame or name the host are refused on the wire already.
 const KEPT_THOUGH_NOMINATED: [http::HeaderName; 7] = [
     header::CONNECTION,
     header::UPGRADE,

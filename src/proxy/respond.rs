@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version, header};
 use pingora::{Result, http::ResponseHeader, protocols::http::HttpTask, proxy::Session};
 
-use super::{body, exchange::Exchange, stream};
+use super::{annotate::annotate, body, exchange::Exchange, stream};
 use crate::{
-    gate::{Denial, Face},
+    gate::{Denial, Face, Preflight},
     request::ReservedHeaders,
 };
 
@@ -19,11 +19,14 @@ const DRAIN_TIME: Duration = Duration::from_secs(2);
 pub(super) async fn refuse(session: &mut Session, exchange: &mut Exchange, denial: Denial) -> Result<()> {
     let face = denial.face();
     let body = face.body(exchange.request_id());
-    let head = if is_grpc(session) {
+    let mut head = if is_grpc(session) {
         grpc_head(&face, exchange.request_id())?
     } else {
         problem_head(&face, &denial, body.len(), exchange.request_id())?
     };
+    if denial.tells_policy() {
+        annotate(&mut head, &exchange.seen)?;
+    }
     // Of a body that stalls or breaks nobody knows where it ends.
     let is_lost = matches!(denial, Denial::RequestTimeout | Denial::Malformed(_));
     exchange.settle(denial);
@@ -42,6 +45,23 @@ pub(super) async fn refuse(session: &mut Session, exchange: &mut Exchange, denia
     Ok(())
 }
 
+/// Answers a preflight with yes. Nothing is forwarded.
+pub(super) async fn preflight(session: &mut Session, exchange: &mut Exchange, preflight: Preflight) -> Result<()> {
+    let mut head = ResponseHeader::build(StatusCode::NO_CONTENT, Some(8))?;
+    for (name, value) in preflight.fields() {
+        head.insert_header(name, value)?;
+    }
+    head.insert_header(header::VARY, Preflight::VARY)?;
+    head.insert_header("x-request-id", exchange.request_id())?;
+    exchange.answered_preflight();
+    keep_or_close(session, exchange.is_draining());
+    if session.is_http2() {
+        let head = HttpTask::Header(Box::new(head), true);
+        return session.as_downstream_mut().response_duplex_vec(vec![head]).await.map(drop);
+    }
+    session.write_response_header(Box::new(head), true).await
+}
+
 fn problem_head(face: &Face, denial: &Denial, length: usize, request_id: &str) -> Result<ResponseHeader> {
     let mut head = ResponseHeader::build(face.status, Some(8))?;
     head.insert_header(header::CONTENT_TYPE, "application/problem+json")?;
@@ -51,8 +71,8 @@ fn problem_head(face: &Face, denial: &Denial, length: usize, request_id: &str) -
     if let Some(challenge) = face.challenge {
         head.insert_header(header::WWW_AUTHENTICATE, challenge)?;
     }
-    if let Some(seconds) = face.retry_after {
-        head.insert_header(header::RETRY_AFTER, seconds)?;
+    if let Some(after) = face.retry_after {
+        head.insert_header(header::RETRY_AFTER, after.to_string())?;
     }
     if let Some(allow) = denial.allow() {
         head.insert_header(header::ALLOW, allow.clone())?;
@@ -138,8 +158,20 @@ pub(super) fn edit(response: &mut ResponseHeader, exchange: &Exchange) -> Result
     for (name, value) in &edits.set {
         response.insert_header(name.clone(), value.clone())?;
     }
+    annotate(response, &exchange.seen)?;
     response.insert_header("x-request-id", exchange.request_id())?;
     Ok(())
+}
+
+/// Frames the answer for the version that the client speaks; the gateway's own is HTTP/1.1.
+pub(super) fn frame(session: &mut Session, response: &mut ResponseHeader) {
+    response.set_version(Version::HTTP_11);
+    // SECURITY: it would take the chunks for the body (RFC 9112 section 6.1), so what is sent ends with the connection:
+    // `a_client_of_http_1_0_is_sent_no_chunks`.
+    if session.req_header().version == Version::HTTP_10 && response.remove_header(&header::TRANSFER_ENCODING).is_some()
+    {
+        session.set_keepalive(None);
+    }
 }
 
 /// An identity is for the upstream, and nobody behind the gateway must take the upstream's word for one.

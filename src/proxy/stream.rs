@@ -50,7 +50,10 @@ pub(super) fn end_of_cut(cut: Cut) -> StreamEnd {
     match cut {
         Cut::Expired => StreamEnd::Expired,
         Cut::Shutdown => StreamEnd::Shutdown,
-        Cut::BodyStalled | Cut::BodyMalformed | Cut::WriteStalled | Cut::FrameStalled => StreamEnd::Stalled,
+        Cut::Outlived => StreamEnd::Outlived,
+        Cut::BodyStalled | Cut::BodyMalformed | Cut::WriteStalled | Cut::FrameStalled | Cut::Flooded => {
+            StreamEnd::Stalled
+        }
     }
 }
 

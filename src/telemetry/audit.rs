@@ -157,7 +157,10 @@ pub const FIELDS: &[(&str, &str)] = &[
     ("method", "the request's method"),
     ("path", "the canonical path, without the query; null where the target was refused"),
     ("outcome", "`allow` or `deny`"),
-    ("reason", "the reason code of a deny; null for an allow"),
+    (
+        "reason",
+        "the reason code of a deny; `preflight` for a CORS preflight that the gateway answered; null for another allow",
+    ),
     ("rule", "the id of the rule that decided; null where none did"),
     ("principal", "the principal's id; null for an anonymous caller"),
     ("kind", "`user`, `machine` or `anonymous`; null where the request was refused before that was known"),

@@ -8,7 +8,7 @@ mod definition;
 mod labels;
 
 pub use definition::{Definition, Kind, Label, REFERENCE, render_reference};
-pub use labels::{MethodLabel, StatusClass, StreamEnd, StreamKind, UpstreamError};
+pub use labels::{CutCause, MethodLabel, RefusedConnection, StatusClass, StreamEnd, StreamKind, UpstreamError};
 
 use std::{collections::HashSet, fmt, sync::OnceLock, time::Duration};
 
@@ -71,6 +71,9 @@ pub struct Metrics {
     open_connections: IntGauge,
     connections: OnceLock<Probe>,
     streams_ended: IntCounterVec,
+    connections_refused: IntCounterVec,
+    connections_cut: IntCounterVec,
+    panics: IntCounter,
     unsettled: IntCounter,
     audit_dropped: IntCounterVec,
     log_dropped: IntCounter,
@@ -100,6 +103,14 @@ impl Metrics {
         for loss in Loss::ALL {
             audit_dropped.with_label_values(&[loss.as_str()]);
         }
+        let connections_refused = definition::CONNECTIONS_REFUSED.counters(&registry)?;
+        for reason in RefusedConnection::ALL {
+            connections_refused.with_label_values(&[reason.as_str()]);
+        }
+        let connections_cut = definition::CONNECTIONS_CUT.counters(&registry)?;
+        for cause in CutCause::ALL {
+            connections_cut.with_label_values(&[cause.as_str()]);
+        }
         Ok(Self {
             names: ArcSwap::default(),
             requests: definition::REQUESTS.counters(&registry)?,
@@ -120,6 +131,9 @@ impl Metrics {
             open_connections: definition::OPEN_CONNECTIONS.gauge(&registry)?,
             connections: OnceLock::new(),
             streams_ended: definition::STREAMS_ENDED.counters(&registry)?,
+            connections_refused,
+            connections_cut,
+            panics: definition::PANICS.counter(&registry)?,
             unsettled: definition::UNSETTLED.counter(&registry)?,
             audit_dropped,
             log_dropped: definition::LOG_DROPPED.counter(&registry)?,
@@ -236,6 +250,21 @@ impl Metrics {
     pub fn watch_connections(&self, open: impl Fn() -> usize + Send + Sync + 'static) {
         // A second edge would be a defect of the server; its connections are not counted.
         let _ = self.connections.set(Probe(Box::new(open)));
+    }
+
+    /// A connection was turned away.
+    pub fn record_refused_connection(&self, reason: RefusedConnection) {
+        self.connections_refused.with_label_values(&[reason.as_str()]).inc();
+    }
+
+    /// The edge ended an exchange, a stream or a connection.
+    pub fn record_cut(&self, cause: CutCause) {
+        self.connections_cut.with_label_values(&[cause.as_str()]).inc();
+    }
+
+    /// A task panicked.
+    pub fn record_panic(&self) {
+        self.panics.inc();
     }
 
     /// Who knows how many log lines were lost: asked at each scrape. The first one counts.

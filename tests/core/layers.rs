@@ -16,9 +16,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("request", GROUND),
     ("token", &["time", "json"]),
     ("identity", &["request", "token", "time"]),
-    ("policy", &["diagnostic", "yaml", "time", "units", "request", "token", "identity"]),
+    ("rate", &["time"]),
+    ("policy", &["diagnostic", "yaml", "time", "units", "rate", "request", "token", "identity"]),
     ("config", &["diagnostic", "yaml", "units", "request", "token", "identity"]),
-    ("gate", &["diagnostic", "yaml", "time", "request", "token", "identity", "policy", "config"]),
+    ("gate", &["diagnostic", "yaml", "time", "rate", "request", "token", "identity", "policy", "config"]),
     // From here on: the edge.
     ("edge", &["config", "request"]),
     ("handover", GROUND),

@@ -7,11 +7,21 @@ mod audit;
 #[cfg(test)]
 mod bodies;
 #[cfg(test)]
+mod cors;
+#[cfg(test)]
 mod credentials;
+#[cfg(test)]
+mod footguns;
 #[cfg(test)]
 mod framing;
 #[cfg(test)]
+mod http2_abuse;
+#[cfg(test)]
 mod identity;
+#[cfg(test)]
+mod limits;
+#[cfg(test)]
+mod rate_limits;
 #[cfg(test)]
 mod reloads;
 #[cfg(test)]

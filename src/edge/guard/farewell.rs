@@ -84,7 +84,7 @@ impl Guard {
         let is_stopped = talk.stop.as_mut().poll(cx).is_ready() || draining.is_over();
         let cut = match is_stopped {
             true => Cut::Shutdown,
-            false if self.is_expired(cx) => Cut::Expired,
+            false if self.is_expired(cx) => self.conn.time_up(),
             false => return false,
         };
         self.begin_ending(cut)
@@ -178,7 +178,7 @@ mod tests {
         assert_eq!(close_frame(1008, "", false), [0x88, 0x02, 0x03, 0xF0]);
         assert_eq!(close_frame(1001, "ab", false), [0x88, 0x04, 0x03, 0xE9, b'a', b'b']);
         assert_eq!(close_frame(1001, "ab", true), [0x88, 0x84, 0, 0, 0, 0, 0x03, 0xE9, b'a', b'b']);
-        for cut in [Cut::Expired, Cut::Shutdown] {
+        for cut in [Cut::Expired, Cut::Outlived, Cut::Shutdown] {
             let farewell = cut.farewell().unwrap();
             assert!(farewell.text.len() <= 123, "a control frame holds no more");
         }

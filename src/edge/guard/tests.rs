@@ -1,15 +1,29 @@
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
 use super::*;
-use crate::edge::drain::{Census, Draining};
+use crate::edge::{
+    EdgeRefusal, Refusals,
+    crowd::Place,
+    drain::{Census, Draining},
+};
+use std::time::Duration;
+
+struct Nobody;
+
+impl Refusals for Nobody {
+    fn answer(&self, _: EdgeRefusal, _: std::net::SocketAddr) -> bytes::Bytes {
+        bytes::Bytes::new()
+    }
+}
 
 const SOON: Duration = Duration::from_millis(200);
 
 /// A guard and the client's end of its connection.
 fn guarded() -> (Guard, DuplexStream) {
     let (client, server) = duplex(64 * 1024);
-    let permit = Arc::new(Census::default()).admit(1).unwrap();
-    let conn = Conn::new("192.0.2.1:5000".parse().unwrap(), None, Draining::default(), permit);
+    let _permit = Arc::new(Census::default()).admit(1).unwrap();
+    let place = Place { crowd: Arc::default(), told: Arc::new(Nobody), _permit, _seat: None };
+    let conn = Conn::new("192.0.2.1:5000".parse().unwrap(), None, Draining::default(), place);
     let limits = Limits {
         header_bytes: 1024,
         headers: 10,
@@ -23,6 +37,7 @@ fn guarded() -> (Guard, DuplexStream) {
         keepalive: SOON,
         write_stall: SOON,
         tls_handshake: SOON,
+        ..Limits::default()
     };
     (Guard::new(Box::new(server), Arc::new(conn), limits), client)
 }
@@ -57,7 +72,7 @@ async fn a_large_http2_data_frame_may_come_slowly_but_not_drip() {
     for _ in 0..20 {
         assert!(guard.read(&mut room).await.unwrap() > 0);
         assert!(tokio::time::timeout(SOON / 2, guard.read(&mut room)).await.is_err());
-        client.write_all(&[0; BODY_PROGRESS]).await.unwrap();
+        client.write_all(&[0; 64]).await.unwrap();
     }
     let mut dripped = 0;
     let cut = loop {

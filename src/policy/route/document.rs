@@ -4,7 +4,10 @@ use std::{cell::RefCell, collections::HashSet, str::FromStr, sync::Arc, time::Du
 
 use http::Method;
 
-use super::{HeaderEdits, HeaderRules, HostPattern, Methods, OnDeny, PathPattern, StreamOverrides, TimeoutOverrides};
+use super::{
+    HeaderEdits, HeaderRules, HostPattern, Methods, OnDeny, PathPattern, StreamOverrides, TimeoutOverrides,
+    cors::CorsRule, defaults::Defaults, rate_limit::RateRule,
+};
 use crate::{
     identity::Authentication,
     policy::{
@@ -26,8 +29,8 @@ use crate::{
 pub(crate) struct RouteReader<'w> {
     pub(crate) world: &'w World<'w>,
     pub(crate) headers: &'w HeaderRules<'w>,
-    /// `defaults.upstream` of the file.
-    pub(crate) upstream: Option<usize>,
+    /// `defaults` of the file.
+    pub(crate) defaults: &'w Defaults,
 }
 
 /// A route as its file tells it, before it has met the other files.
@@ -69,6 +72,8 @@ pub(crate) struct RouteKeys {
     pub(crate) body_bytes: Option<u64>,
     pub(crate) request_headers: HeaderEdits,
     pub(crate) response_headers: HeaderEdits,
+    pub(crate) cors: Option<CorsRule>,
+    pub(crate) rate_limit: Vec<RateRule>,
 }
 
 impl RouteReader<'_> {
@@ -84,6 +89,7 @@ impl RouteReader<'_> {
         let actions = map.take("actions");
         let rules = map.take("rules");
         let methods = route_methods(&mut map, actions.as_ref());
+        self.cors_fits(&mut map, &keys, &methods);
         self.shape(map.here(), [rules.is_some(), resource.is_some(), actions.is_some()]);
         map.finish();
 
@@ -141,7 +147,7 @@ impl RouteReader<'_> {
     fn keys(&self, map: &mut MapCursor<'_>, path: Option<&PathPattern>) -> RouteKeys {
         let upstream = match map.take("upstream") {
             Some(at) => read_upstream(&at, self.world),
-            None => self.upstream.or_else(|| self.only_upstream(map.here())),
+            None => self.defaults.upstream.or_else(|| self.only_upstream(map.here())),
         };
         let words = [
             ("required", Authentication::Required),
@@ -160,6 +166,14 @@ impl RouteReader<'_> {
             .and_then(|at| at.parse::<ByteSize>(codes::UNIT, "leave the key out to keep the limit of the settings"))
             .map(ByteSize::count);
         let edits = |at: Option<Cursor<'_>>| at.map(|at| HeaderEdits::read(&at, self.headers)).unwrap_or_default();
+        let cors = match map.take("cors") {
+            Some(at) => CorsRule::read(&at).flatten(),
+            None => self.defaults.cors.clone(),
+        };
+        let rate_limit = match map.take("rate_limit") {
+            Some(at) => RateRule::read(&at).unwrap_or_default(),
+            None => self.defaults.rate_limit.clone(),
+        };
         RouteKeys {
             upstream,
             authentication,
@@ -172,6 +186,26 @@ impl RouteReader<'_> {
             body_bytes,
             request_headers: edits(map.take("request_headers")),
             response_headers: edits(map.take("response_headers")),
+            cors,
+            rate_limit,
+        }
+    }
+
+    /// What `cors` says about the route's other keys.
+    fn cors_fits(&self, map: &mut MapCursor<'_>, keys: &RouteKeys, methods: &Methods) {
+        let Some(cors) = &keys.cors else { return };
+        if let Some(at) = map.take("cors") {
+            cors.check(&at, methods);
+        }
+        let edits = &keys.response_headers;
+        let mut edited = edits.set.iter().map(|(name, _)| name).chain(&edits.remove);
+        let clash = edited.find(|name| name.as_str().starts_with("access-control-"));
+        if let (Some(name), Some(at)) = (clash, map.take("response_headers")) {
+            at.error_with_help(
+                codes::CORS,
+                format!("`{name}` is changed beside `cors`, which alone writes such fields"),
+                "leave one of them out; `cors: none` takes the route out of the file's defaults",
+            );
         }
     }
 

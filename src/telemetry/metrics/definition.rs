@@ -83,7 +83,10 @@ pub(super) const DECISIONS: Definition = counter(
     &[
         ROUTE,
         Label("outcome", "`allow`, `deny`"),
-        Label("reason", "`none` for an allow; else the reason code of the audit line"),
+        Label(
+            "reason",
+            "`none` for an allow, `preflight` for an answered CORS preflight; else the reason code of the audit line",
+        ),
     ],
     "Decisions.",
 );
@@ -163,11 +166,28 @@ pub(super) const STREAMS_ENDED: Definition = counter(
         Label(
             "cause",
             "`expired` with its token; `client_closed`; `upstream_closed`, as it should or not; `idle` for `stream_idle`; \
-             `stalled`, the client took no more; `shutdown`; `failed` within the gateway",
+             `stalled`, the client took no more; `shutdown`; `outlived` `limits.exchange_time`; `failed` within the gateway",
         ),
     ],
     "Streams, when they are over.",
 );
+pub(super) const CONNECTIONS_REFUSED: Definition = counter(
+    "cogward_connections_refused_total",
+    &[Label("reason", "`connections`: all places are taken; `address`: all places of its address are taken")],
+    "Connections that were turned away before anything was done for them.",
+);
+pub(super) const CONNECTIONS_CUT: Definition = counter(
+    "cogward_connections_cut_total",
+    &[Label(
+        "cause",
+        "`expired` with its token; `outlived` `limits.exchange_time`; `body_stalled`, `body_malformed`, `write_stalled`, `frame_stalled`, \
+          `flooded`; `shutdown`; `stream_refused` and `http2_error`: HTTP/2 \
+         that was refused before there was a request, so without an audit line",
+    )],
+    "Exchanges, HTTP/2 streams and connections that were ended for what the client did or did not do.",
+);
+pub(super) const PANICS: Definition =
+    counter("cogward_panics_total", &[], "Panics of any task. Each is isolated; anything but 0 is a bug.");
 pub(super) const UNSETTLED: Definition = counter(
     "cogward_unsettled_requests_total",
     &[],
@@ -206,6 +226,9 @@ pub const REFERENCE: &[Definition] = &[
     RELOAD_LAST_SUCCESS,
     OPEN_CONNECTIONS,
     STREAMS_ENDED,
+    CONNECTIONS_REFUSED,
+    CONNECTIONS_CUT,
+    PANICS,
     UNSETTLED,
     AUDIT_DROPPED,
     LOG_DROPPED,
