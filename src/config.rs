@@ -17,6 +17,7 @@ mod proxies;
 mod read;
 mod reference;
 mod streams;
+mod tls;
 mod upstreams;
 mod url;
 
@@ -36,11 +37,12 @@ pub use bounds::Bounds;
 pub use codes::CODES;
 pub use outline::Outline;
 pub use reference::{KEYS, Key, Shape, render_keys};
+pub use tls::{ClientCertificates, TlsFiles, TlsSettings};
 
 /// Everything that the settings file says.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Where requests are taken, at least one. A change needs a restart.
+    /// Where requests are taken, at least one. Other addresses, and TLS where there was none, need a restart.
     pub listeners: Vec<Listener>,
     /// Where metrics, health and status are told. A change needs a restart.
     pub admin: SocketAddr,
@@ -77,17 +79,8 @@ pub struct Settings {
 pub struct Listener {
     /// Address and port; port 0 takes a free one.
     pub address: SocketAddr,
-    /// Certificate and key; plain text without.
-    pub tls: Option<TlsFiles>,
-}
-
-/// PEM files of a listener.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TlsFiles {
-    /// The certificate chain, leaf first.
-    pub certificate: PathBuf,
-    /// The private key.
-    pub private_key: PathBuf,
+    /// How it speaks TLS; plain text without.
+    pub tls: Option<TlsSettings>,
 }
 
 /// Whose tokens are accepted, and where they stand in a request.
@@ -300,14 +293,44 @@ impl Settings {
         (settings.filter(|_| !refused), report)
     }
 
+    /// For each listener that serves, the one of these settings that goes on in its place: the same address, and TLS in both or in
+    /// neither. `None` where there is none.
+    pub fn continued_listeners(&self, serving: &Self) -> Vec<Option<usize>> {
+        let mut taken = Vec::new();
+        let continued = serving.listeners.iter().map(|old| {
+            let mut found = self.listeners.iter().enumerate().filter(|(at, new)| {
+                new.address == old.address && new.tls.is_some() == old.tls.is_some() && !taken.contains(at)
+            });
+            let at = found.next().map(|(at, _)| at);
+            taken.extend(at);
+            at
+        });
+        continued.collect()
+    }
+
+    /// Puts back listeners that a running gateway does not have, and takes over the files of those that go on.
+    fn keep_listeners(&mut self, serving: &Self) -> Option<&'static str> {
+        let continued = self.continued_listeners(serving);
+        let addresses = |settings: &Self| {
+            let mut found: Vec<_> = settings.listeners.iter().map(|one| one.address).collect();
+            found.sort_unstable();
+            found
+        };
+        let kept = match continued.iter().all(Option::is_some) && self.listeners.len() == continued.len() {
+            true => None,
+            false if addresses(self) == addresses(serving) => Some("listeners.tls"),
+            false => Some("listeners"),
+        };
+        let new = std::mem::take(&mut self.listeners);
+        let listeners = serving.listeners.iter().zip(continued);
+        self.listeners = listeners.map(|(old, at)| at.and_then(|at| new.get(at)).unwrap_or(old).clone()).collect();
+        kept
+    }
+
     /// Puts back what a running gateway cannot take over without a restart, and names it.
     pub fn keep_until_restart(&mut self, serving: &Self) -> Vec<&'static str> {
         let mut kept = Vec::new();
-        if self.listeners != serving.listeners {
-            let addresses = |settings: &Self| settings.listeners.iter().map(|one| one.address).collect::<Vec<_>>();
-            kept.push(if addresses(self) == addresses(serving) { "listeners.tls" } else { "listeners" });
-            self.listeners.clone_from(&serving.listeners);
-        }
+        kept.extend(self.keep_listeners(serving));
         if self.admin != serving.admin {
             kept.push("admin.address");
             self.admin = serving.admin;

@@ -65,7 +65,7 @@ impl Serving {
             }
             Some(_) | None => Arc::new(Upstreams::build(&parts.settings, previous.map(|serving| &*serving.upstreams))),
         };
-        let Parts { number, settings, policies, keys } = parts;
+        let Parts { number, settings, policies, keys, tls: _ } = parts;
         let generation = Generation::new(number, settings, policies, keys);
         let generation = match previous {
             Some(previous) => generation.following(&previous.generation),

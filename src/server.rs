@@ -25,7 +25,7 @@ use crate::{
     admission::{Admissions, now},
     config::{KeySource, Limits, Listener, Outline, Settings},
     diagnostic::Report,
-    edge::{Edge, SETTLE, Stop, signals},
+    edge::{Edge, ListenerTls, SETTLE, Stop, TlsSlot, signals},
     gate::{Live, source},
     handover::Role,
     policy::{PolicySet, World},
@@ -46,6 +46,9 @@ pub enum ServerError {
     /// Settings or policies do not compile.
     #[error("the files do not compile")]
     DoesNotCompile(Report),
+    /// A certificate of a listener, or its key, cannot be had. All else compiles.
+    #[error("a certificate cannot be served")]
+    NoCertificate(Report),
     /// Something that the gateway needs cannot be had.
     #[error("{0}")]
     CouldNotRun(String),
@@ -138,7 +141,11 @@ impl Server {
         let log = logging::start(verbosity).map_err(|error| could_not_run(&error))?;
         pingora_rustls::install_default_crypto_provider();
         let (compiled, report) = compile(path);
-        let Some(compiled) = compiled else { return Err(ServerError::DoesNotCompile(report)) };
+        let Some(compiled) = compiled else {
+            let is_tls = crate::reload::only_tls_is_wrong(&report);
+            let error = if is_tls { ServerError::NoCertificate } else { ServerError::DoesNotCompile };
+            return Err(error(report));
+        };
         if !report.is_empty() {
             tracing::warn!("the files compile, with findings:\n{report}");
         }
@@ -199,7 +206,8 @@ impl Server {
         metrics.watch_connections(edge.open_connections());
         metrics.watch_log(self.log.dropped());
 
-        let (reload, live) = self.start_reload(&metrics, status, limits)?;
+        let listeners = TlsListeners { slots: edge.tls(), addresses: edge.addresses() };
+        let (reload, live) = self.start_reload(&metrics, status, limits, listeners)?;
         let admissions = Admissions::new(Arc::clone(&live), reload.requests());
         let gateway = proxy(Gateway::new(admissions, Arc::clone(&telemetry)), threads);
         live.load().upstreams.resolve().await;
@@ -250,11 +258,13 @@ impl Server {
         metrics: &Arc<Metrics>,
         status: SharedStatus,
         limits: Arc<Live<Limits>>,
+        listeners: TlsListeners,
     ) -> Result<(Reload, Arc<Live<Serving>>), ServerError> {
         let cell: Arc<OnceLock<Arc<Live<Serving>>>> = Arc::default();
         let (to_publish, told) = (Arc::clone(&cell), Arc::clone(metrics));
         let publish = move |parts: Parts<PolicySet>| {
             tell_generation(&parts, &told);
+            listeners.adopt(&parts.tls, &told);
             limits.swap(Arc::new(parts.settings.limits));
             let previous = to_publish.get().map(|live| live.load());
             let serving = Serving::of(parts, previous.as_deref());
@@ -278,6 +288,25 @@ impl Server {
         let live = cell.get().cloned();
         let live = live.ok_or_else(|| ServerError::CouldNotRun("nothing was published".to_owned()))?;
         Ok((reload, live))
+    }
+}
+
+/// Where the listeners of the edge find what they shake hands with.
+struct TlsListeners {
+    slots: Vec<Option<Arc<TlsSlot>>>,
+    addresses: Vec<SocketAddr>,
+}
+
+impl TlsListeners {
+    /// Puts in what a generation brings, for the next handshakes.
+    fn adopt(&self, tls: &[Option<Arc<ListenerTls>>], metrics: &Metrics) {
+        for ((slot, address), tls) in self.slots.iter().zip(&self.addresses).zip(tls) {
+            let (Some(slot), Some(tls)) = (slot, tls) else { continue };
+            if slot.set(tls) {
+                tracing::info!(%address, expires = tls.expires().seconds(), "the certificates of the listener serve");
+            }
+            metrics.set_certificate_expiry(*address, tls.expires());
+        }
     }
 }
 

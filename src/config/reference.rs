@@ -78,9 +78,44 @@ pub const KEYS: &[Key] = &[
         other("IP address and port", "required"),
         "Where to listen; `[::]:8080` for IPv6. Port 0 takes a free port",
     ),
-    fixed("listeners[].tls", OPTIONAL, "Left out, the listener speaks plain HTTP/1.1 and HTTP/2 by prior knowledge"),
-    fixed("listeners[].tls.certificate", other("path", "required"), "PEM file with the certificate chain, leaf first"),
-    fixed("listeners[].tls.private_key", other("path", "required"), "PEM file with the private key"),
+    fixed(
+        "listeners[].tls",
+        OPTIONAL,
+        "Left out, the listener speaks plain HTTP/1.1 and HTTP/2 by prior knowledge. Only to begin or to end with TLS needs a restart: \
+         what stands in here, and in the files, is taken over",
+    ),
+    key(
+        "listeners[].tls.certificate",
+        other("path", "required"),
+        "PEM file with the certificate chain, leaf first. Serves clients that name no host, or one that no other certificate is for",
+    ),
+    key("listeners[].tls.private_key", other("path", "required"), "PEM file with the private key, unencrypted"),
+    key(
+        "listeners[].tls.certificates",
+        OPTIONAL,
+        "Further pairs, chosen by the host that the client names (SNI): exact names before `*.` ones, the first pair where two hold a name",
+    ),
+    key(
+        "listeners[].tls.certificates[].certificate",
+        other("path", "required"),
+        "As above. It serves the DNS names of its `subjectAltName`; a common name does not count",
+    ),
+    key("listeners[].tls.certificates[].private_key", other("path", "required"), "As above"),
+    key(
+        "listeners[].tls.client_certificates",
+        OPTIONAL,
+        "Clients are asked for a certificate; policies read it as `request.client_certificate`",
+    ),
+    key(
+        "listeners[].tls.client_certificates.ca",
+        other("path", "required"),
+        "PEM file with the certificates of the authorities that clients' certificates must come from",
+    ),
+    key(
+        "listeners[].tls.client_certificates.required",
+        NO,
+        "Refuses clients without a certificate. A certificate that does not verify is refused either way",
+    ),
     fixed("admin", OPTIONAL, "The listener for metrics, health and status"),
     fixed(
         "admin.address",

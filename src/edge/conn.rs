@@ -23,15 +23,15 @@ use super::{
     guard::due,
     refusal::EdgeEvent,
 };
-use crate::config::Limits;
+use crate::{config::Limits, request::ClientCertificate};
 
 /// What the TLS handshake of a connection told.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TlsFacts {
     /// The server name that the client asked for.
     pub server_name: Option<String>,
-    /// The client's certificate, DER.
-    pub client_certificate: Option<Vec<u8>>,
+    /// The client's certificate: verified for this connection.
+    pub client_certificate: Option<Arc<ClientCertificate>>,
 }
 
 /// What an exchange has turned into after `101 Switching Protocols`.

@@ -17,9 +17,8 @@ use std::{
 
 use pingora::{
     apps::HttpServerApp,
-    listeners::tls::Acceptor,
     protocols::{
-        ALPN, GetSocketDigest, SocketDigest, Ssl, Stream, l4::socket::SocketAddr as PingoraAddr,
+        ALPN, GetSocketDigest, SocketDigest, Stream, l4::socket::SocketAddr as PingoraAddr,
         l4::stream::Stream as L4Stream,
     },
 };
@@ -31,7 +30,7 @@ use tokio::{
 };
 
 use super::{
-    conn::{Conn, TlsFacts},
+    conn::Conn,
     crowd::{Crowd, Place},
     drain::{Census, Draining, Ending},
     guard::{Guard, turn_away},
@@ -39,7 +38,7 @@ use super::{
     http1, http2,
     refusal::{EdgeEvent, EdgeRefusal, Served},
     sockets::{Inherit, Sockets},
-    tls::{ServerCertificate, TlsError},
+    tls::{Handshake, TlsSlot, shake},
 };
 use crate::config::{Limits, Listener};
 
@@ -76,14 +75,6 @@ pub enum EdgeError {
         /// Why.
         source: io::Error,
     },
-    /// The certificate of a listener cannot be served.
-    #[error("cannot serve TLS on {address}")]
-    Tls {
-        /// The address as configured.
-        address: SocketAddr,
-        /// Why.
-        source: Box<TlsError>,
-    },
     /// A listener was bound, but a connection to it fails.
     #[error("the listener on {address} does not answer: {source}")]
     Silent {
@@ -115,7 +106,7 @@ struct Bound {
     address: SocketAddr,
     /// Another process still accepts from the same queue.
     inherited: bool,
-    tls: Option<(Arc<ServerCertificate>, Arc<Acceptor>)>,
+    tls: Option<Arc<TlsSlot>>,
     /// Clients that were quicker than the probe.
     early: Vec<(TcpStream, SocketAddr)>,
 }
@@ -187,9 +178,9 @@ impl Edge {
         Sockets::of(self.bound.iter().map(|bound| (bound.configured, &bound.listener)))
     }
 
-    /// The certificates of the TLS listeners, in their order: to replace them while they serve.
-    pub fn certificates(&self) -> Vec<Arc<ServerCertificate>> {
-        self.bound.iter().filter_map(|bound| bound.tls.as_ref()).map(|(certificate, _)| certificate.clone()).collect()
+    /// What each listener shakes hands with, in their order; `None` for plain ones. Empty until it is set, which may be done at any time.
+    pub fn tls(&self) -> Vec<Option<Arc<TlsSlot>>> {
+        self.bound.iter().map(|bound| bound.tls.clone()).collect()
     }
 
     /// Whether a stop has begun: for readiness.
@@ -231,15 +222,7 @@ impl Edge {
 fn bind(listener: &Listener, inherit: Inherit<'_>) -> Result<Bound, EdgeError> {
     let configured = listener.address;
     let address = configured;
-    let tls = match &listener.tls {
-        None => None,
-        Some(files) => {
-            let tls = |fault| EdgeError::Tls { address, source: Box::new(fault) };
-            let certificate = Arc::new(ServerCertificate::read(files).map_err(tls)?);
-            let acceptor = Arc::new(certificate.acceptor().map_err(tls)?);
-            Some((certificate, acceptor))
-        }
-    };
+    let tls = listener.tls.as_ref().map(|_| Arc::default());
     let listen = |source| EdgeError::Listen { address, source };
     let given = inherit(configured);
     let inherited = given.is_some();
@@ -299,7 +282,7 @@ where
     A: HttpServerApp + Send + Sync + 'static,
 {
     let Listening { bound, shared, mut closing } = listening;
-    let tls = bound.tls.as_ref().map(|(_, acceptor)| acceptor);
+    let tls = bound.tls.as_ref();
     let mut connections = JoinSet::new();
     let mut failing = false;
     for client in bound.early {
@@ -366,7 +349,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Shared<A> {
         self: &Arc<Self>,
         connections: &mut JoinSet<()>,
         (tcp, peer): (TcpStream, SocketAddr),
-        tls: Option<&Arc<Acceptor>>,
+        tls: Option<&Arc<TlsSlot>>,
     ) {
         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
         let limits = (self.limits)();
@@ -411,7 +394,7 @@ struct Arrival {
     limits: Limits,
 }
 
-async fn serve<A>(shared: Arc<Shared<A>>, arrival: Arrival, tls: Option<Arc<Acceptor>>)
+async fn serve<A>(shared: Arc<Shared<A>>, arrival: Arrival, tls: Option<Arc<TlsSlot>>)
 where
     A: HttpServerApp + Send + Sync + 'static,
 {
@@ -421,18 +404,16 @@ where
     let l4 = identified(tcp, peer);
     let (io, facts): (Stream, _) = match tls {
         None => (Box::new(l4), None),
-        // SECURITY: `a_handshake_that_stops_is_closed`.
-        Some(acceptor) => match tokio::time::timeout(limits.tls_handshake, acceptor.tls_handshake(l4)).await {
-            Ok(Ok(stream)) => {
-                let facts = stream.get_ssl().map(|tls| TlsFacts {
-                    server_name: tls.server_name().map(str::to_owned),
-                    client_certificate: tls.peer_certificate_der().map(<[u8]>::to_vec),
-                });
-                (Box::new(stream), Some(facts.unwrap_or_default()))
+        Some(slot) => {
+            let Some(tls) = slot.current() else { return };
+            let shaken = shake(&tls, l4, limits.tls_handshake).await;
+            shared.served.refusals.handshake(shaken.as_ref().map_or_else(|(how, _)| *how, |_| Handshake::Done));
+            match shaken {
+                Ok((stream, facts)) => (Box::new(stream), Some(facts)),
+                // Of the client, who may send what it likes: nothing that an operator must see.
+                Err((_, error)) => return tracing::debug!(%peer, error, "a TLS handshake failed"),
             }
-            Ok(Err(error)) => return tracing::debug!(%peer, %error, "a TLS handshake failed"),
-            Err(_) => return tracing::debug!(%peer, "a TLS handshake took too long"),
-        },
+        }
     };
     let greeting = if facts.is_some() { Greeting::Http1 } else { Greeting::Any };
     let negotiated = io.selected_alpn_proto();

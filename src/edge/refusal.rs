@@ -6,7 +6,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use super::conn::Cut;
+use super::{conn::Cut, tls::Handshake};
 
 /// Why a connection or a request head is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +58,9 @@ pub trait Refusals: Send + Sync {
 
     /// Something happened that no answer tells of. Nobody needs to keep account of it.
     fn note(&self, _event: EdgeEvent) {}
+
+    /// A TLS handshake is over: the place to count it.
+    fn handshake(&self, _: Handshake) {}
 }
 
 /// What the edge did by itself.

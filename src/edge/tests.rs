@@ -3,6 +3,7 @@
 //! The limits are short; what is asserted is how a connection ends, not when.
 
 mod attacks;
+pub(in crate::edge) mod certificates;
 mod exchange;
 mod http2;
 mod limits;
@@ -104,6 +105,18 @@ impl ProxyHttp for Relay {
             session.write_response_body(Some(text.into()), true).await?;
             return Ok(true);
         }
+        if header.uri.path() == "/client" {
+            let shown = exchange.conn().tls().and_then(|tls| tls.client_certificate.as_ref());
+            let text = shown.map_or_else(
+                || "nobody".to_owned(),
+                |shown| format!("{:?} {:?} {:?}", shown.subject, shown.common_name, shown.dns_names),
+            );
+            let mut answer = ResponseHeader::build(200, Some(1))?;
+            answer.insert_header("content-length", text.len())?;
+            session.write_response_header(Box::new(answer), false).await?;
+            session.write_response_body(Some(text.into()), true).await?;
+            return Ok(true);
+        }
         if !session.is_body_done() {
             exchange.body_awaited();
         }
@@ -166,7 +179,7 @@ impl ProxyHttp for Relay {
 }
 
 #[derive(Default)]
-struct Told(Mutex<Vec<EdgeRefusal>>, Mutex<Vec<EdgeEvent>>);
+struct Told(Mutex<Vec<EdgeRefusal>>, Mutex<Vec<EdgeEvent>>, Mutex<Vec<Handshake>>);
 
 impl Refusals for Told {
     fn answer(&self, refusal: EdgeRefusal, _: SocketAddr) -> Bytes {
@@ -179,6 +192,10 @@ impl Refusals for Told {
     fn note(&self, event: EdgeEvent) {
         self.1.lock().unwrap().push(event);
     }
+
+    fn handshake(&self, how: Handshake) {
+        self.2.lock().unwrap().push(how);
+    }
 }
 
 /// A running edge.
@@ -190,6 +207,7 @@ struct House {
     ended: mpsc::UnboundedReceiver<Option<Cut>>,
     upstream: Upstream,
     open: Box<dyn Fn() -> usize + Send + Sync>,
+    slot: Option<Arc<TlsSlot>>,
 }
 
 impl House {
@@ -207,8 +225,9 @@ impl House {
         let (stop, stops) = mpsc::channel(4);
         let address = edge.addresses()[0];
         let open = Box::new(edge.open_connections());
+        let slot = edge.tls()[0].clone();
         let running = tokio::spawn(edge.run(app, told.clone(), stops));
-        House { address, stop, running, told, ended: ends, upstream, open }
+        House { address, stop, running, told, ended: ends, upstream, open, slot }
     }
 
     async fn connect(&self) -> TcpStream {

@@ -48,6 +48,7 @@ pub(crate) fn permit(generation: &Generation) -> Result<Permit, Denial> {
         client: IpAddr::from([192, 0, 2, 1]),
         secure: true,
         websocket: false,
+        client_certificate: None,
     };
     match generation.admit(&view, Body::Unread, now(), &mut Seen::default())? {
         Admission::Permit(permit) => Ok(permit),

@@ -107,6 +107,7 @@ fn ask(
         client: IpAddr::V4(Ipv4Addr::LOCALHOST),
         secure: true,
         websocket: false,
+        client_certificate: None,
     };
     let mut seen = Seen::default();
     let now = Now { time: NOW, moment: Moment::default() };

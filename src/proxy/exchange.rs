@@ -234,7 +234,8 @@ impl Exchange {
         }
         let edge = edge::Exchange::of(session.as_downstream()).ok_or(Denial::Internal)?;
         let conn = edge.conn();
-        let peer = Peer { address: conn.peer().ip(), secure: conn.tls().is_some() };
+        let certificate = conn.tls().and_then(|tls| tls.client_certificate.clone());
+        let peer = Peer { address: conn.peer().ip(), secure: conn.tls().is_some(), certificate };
         if !session.as_downstream_mut().is_body_done() {
             edge.body_awaited();
         }

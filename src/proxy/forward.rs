@@ -136,7 +136,7 @@ mod tests {
         let upstreams = Arc::new(Upstreams::build(generation.settings(), None));
         let mut request = RequestHeader::build("GET", b"/public?a", None).unwrap();
         request.insert_header("host", "app").unwrap();
-        let peer = Peer { address: IpAddr::from([127, 0, 0, 1]), secure: false };
+        let peer = Peer { address: IpAddr::from([127, 0, 0, 1]), secure: false, certificate: None };
         let admitted = Admitted {
             permit: permit(&generation).unwrap(),
             reading: Reading::of(&request, peer, &generation).unwrap(),

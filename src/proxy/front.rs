@@ -11,12 +11,12 @@ use pingora::{
 
 use super::{Gateway, Serving, request_id::RequestId};
 use crate::{
-    edge::{Cut, EdgeEvent, EdgeRefusal, Refusals, closing_answer},
+    edge::{Cut, EdgeEvent, EdgeRefusal, Handshake, Refusals, closing_answer},
     gate::{Denial, Live, Seen},
     request::{TargetError, wire::Malformation},
     telemetry::{
         Account, Telemetry,
-        metrics::{CutCause, RefusedConnection},
+        metrics::{CutCause, HandshakeResult, RefusedConnection},
     },
 };
 
@@ -84,6 +84,14 @@ impl Refusals for Turned {
         fields.extend(denial.allow().and_then(|allow| allow.to_str().ok()).map(|allow| ("Allow", allow)));
         let status = http::StatusCode::from_u16(face.status).unwrap_or(http::StatusCode::BAD_REQUEST);
         closing_answer(status, &fields, &face.body(request_id.as_str()))
+    }
+
+    fn handshake(&self, how: Handshake) {
+        self.telemetry.metrics.record_handshake(match how {
+            Handshake::Done => HandshakeResult::Ok,
+            Handshake::Failed => HandshakeResult::Failed,
+            Handshake::TimedOut => HandshakeResult::Timeout,
+        });
     }
 
     fn note(&self, event: EdgeEvent) {

@@ -1,6 +1,6 @@
 //! A session's head as the one reading that is decided on.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 use http::{Version, header};
 use pingora::http::RequestHeader;
@@ -8,7 +8,7 @@ use pingora::http::RequestHeader;
 use crate::{
     gate::{Denial, Generation},
     request::{
-        Forwarded, Headers, Host, Lookup, RequestView, Target,
+        ClientCertificate, Forwarded, Headers, Host, Lookup, RequestView, Target,
         wire::{self, HeadLimits, Malformation},
     },
 };
@@ -21,6 +21,7 @@ pub(super) struct Reading {
     pub(super) forwarded: Forwarded,
     websocket: bool,
     event_stream: bool,
+    client_certificate: Option<Arc<ClientCertificate>>,
 }
 
 /// What kind of answer a client asks for.
@@ -35,10 +36,11 @@ pub(super) enum Answer {
 }
 
 /// What the connection knows of its client.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Peer {
     pub(super) address: IpAddr,
     pub(super) secure: bool,
+    pub(super) certificate: Option<Arc<ClientCertificate>>,
 }
 
 impl Reading {
@@ -55,7 +57,7 @@ impl Reading {
         let target = Target::parse(request.raw_path(), &host)?;
         let forwarded = settings.trusted_proxies.forwarded(peer.address, peer.secure, &host, headers);
         let (websocket, event_stream) = (is_websocket(request, headers), wants_event_stream(headers));
-        Ok(Self { target, host, forwarded, websocket, event_stream })
+        Ok(Self { target, host, forwarded, websocket, event_stream, client_certificate: peer.certificate })
     }
 
     /// What a decision may look at.
@@ -69,6 +71,7 @@ impl Reading {
             client: self.forwarded.client,
             secure: self.forwarded.secure,
             websocket: self.websocket,
+            client_certificate: self.client_certificate.as_deref(),
         }
     }
 

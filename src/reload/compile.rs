@@ -10,10 +10,16 @@ use std::{
     sync::Arc,
 };
 
+use super::{
+    certificates::{self, PemFiles},
+    status::now,
+};
 use crate::{
     config::{KeySource, Outline, Settings},
     diagnostic::{Diagnostic, Report, Severity},
+    edge::ListenerTls,
     gate::source::{self, Fingerprint},
+    time::UnixTime,
     token::{KeyRing, KeySet, ProviderId},
     yaml::SourceFile,
 };
@@ -60,6 +66,8 @@ pub struct Compiled<P> {
     pub policies: P,
     /// The keys of each provider that has them in a file, in the order of the settings.
     pub keys: Vec<Option<Arc<KeySet>>>,
+    /// What each listener shakes hands with, in the order of the settings; `None` for plain ones.
+    pub tls: Vec<Option<Arc<ListenerTls>>>,
     /// What was read.
     pub fingerprint: Fingerprint,
 }
@@ -73,6 +81,7 @@ pub(super) struct Sources {
     outline: Option<Outline>,
     policies: Vec<SourceFile>,
     keys: Vec<Option<SourceFile>>,
+    pem: PemFiles,
     report: Report,
     name: String,
     pub(super) fingerprint: Fingerprint,
@@ -96,6 +105,7 @@ pub(super) fn gather<P>(path: &Path, steps: &Steps<P>) -> Sources {
                 outline: None,
                 policies: Vec::new(),
                 keys: Vec::new(),
+                pem: PemFiles::default(),
                 report,
                 name,
                 fingerprint,
@@ -119,17 +129,18 @@ pub(super) fn gather<P>(path: &Path, steps: &Steps<P>) -> Sources {
             });
         }
     }
-    let all = std::iter::once(&file).chain(&policies).chain(keys.iter().flatten());
+    let pem = settings.as_ref().map(|settings| PemFiles::read(settings, &mut unread)).unwrap_or_default();
+    let all = std::iter::once(&file).chain(&policies).chain(keys.iter().flatten()).chain(pem.iter());
     let fingerprint = source::fingerprint(all, &unread);
     // First what could not be read: a full report drops what comes last, and must not drop an error for a warning.
     let mut report = unread;
     report.append(findings);
-    Sources { settings, outline, policies, keys, report, name, fingerprint }
+    Sources { settings, outline, policies, keys, pem, report, name, fingerprint }
 }
 
 /// Compiles what was read.
 pub(super) fn build<P>(sources: Sources, steps: &Steps<P>) -> (Option<Compiled<P>>, Report) {
-    let Sources { settings, outline, policies, keys, mut report, name, fingerprint } = sources;
+    let Sources { settings, outline, policies, keys, pem, mut report, name, fingerprint } = sources;
     // SECURITY: what is wrong must count although a full report drops it: `an_error_behind_a_full_report_is_a_refusal`.
     let mut refused = report.has_errors();
     let Some(mut outline) = outline else { return (None, at_least_one_error(report, &name)) };
@@ -148,9 +159,14 @@ pub(super) fn build<P>(sources: Sources, steps: &Steps<P>) -> (Option<Compiled<P
             set
         }));
     }
-    match policies {
-        Some(policies) if !refused => (Some(Compiled { settings, policies, keys: sets, fingerprint }), report),
-        Some(_) | None => (None, at_least_one_error(report, &name)),
+    let now = now().unwrap_or(UnixTime::from_seconds(0));
+    let (tls, findings) = guarded(&name, || pem.compile(&settings.listeners, now));
+    report.append(findings);
+    match (policies, tls) {
+        (Some(policies), Some(tls)) if !refused => {
+            (Some(Compiled { settings, policies, keys: sets, tls, fingerprint }), report)
+        }
+        (Some(_) | None, Some(_) | None) => (None, at_least_one_error(report, &name)),
     }
 }
 
@@ -207,12 +223,20 @@ pub struct Parts<P> {
     pub policies: Arc<P>,
     /// The keys that are held.
     pub keys: Arc<KeyRing>,
+    /// What each listener shakes hands with, in the order of the settings; `None` for plain ones.
+    pub tls: Arc<[Option<Arc<ListenerTls>>]>,
 }
 
 impl<P> Clone for Parts<P> {
     fn clone(&self) -> Self {
-        let Self { number, settings, policies, keys } = self;
-        Self { number: *number, settings: Arc::clone(settings), policies: Arc::clone(policies), keys: Arc::clone(keys) }
+        let Self { number, settings, policies, keys, tls } = self;
+        Self {
+            number: *number,
+            settings: Arc::clone(settings),
+            policies: Arc::clone(policies),
+            keys: Arc::clone(keys),
+            tls: Arc::clone(tls),
+        }
     }
 }
 
@@ -222,8 +246,9 @@ pub(super) fn places(path: &Path, settings: &Settings) -> super::watch::Places {
         KeySource::Url(_) => None,
         KeySource::File(path) => Some(path.clone()),
     });
+    let pem = certificates::paths(settings).map(Path::to_owned);
     super::watch::Places {
-        files: std::iter::once(path.to_owned()).chain(keys).collect::<Vec<PathBuf>>(),
+        files: std::iter::once(path.to_owned()).chain(keys).chain(pem).collect::<Vec<PathBuf>>(),
         folders: vec![settings.policies.path.clone()],
         poll: settings.policies.poll,
     }

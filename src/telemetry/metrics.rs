@@ -8,9 +8,11 @@ mod definition;
 mod labels;
 
 pub use definition::{Definition, Kind, Label, REFERENCE, render_reference};
-pub use labels::{CutCause, MethodLabel, RefusedConnection, StatusClass, StreamEnd, StreamKind, UpstreamError};
+pub use labels::{
+    CutCause, HandshakeResult, MethodLabel, RefusedConnection, StatusClass, StreamEnd, StreamKind, UpstreamError,
+};
 
-use std::{collections::HashSet, fmt, sync::OnceLock, time::Duration};
+use std::{collections::HashSet, fmt, net::SocketAddr, sync::OnceLock, time::Duration};
 
 use arc_swap::ArcSwap;
 use prometheus::{
@@ -74,6 +76,8 @@ pub struct Metrics {
     connections_refused: IntCounterVec,
     connections_cut: IntCounterVec,
     panics: IntCounter,
+    certificate_expiry: IntGaugeVec,
+    tls_handshakes: IntCounterVec,
     unsettled: IntCounter,
     audit_dropped: IntCounterVec,
     log_dropped: IntCounter,
@@ -111,6 +115,10 @@ impl Metrics {
         for cause in CutCause::ALL {
             connections_cut.with_label_values(&[cause.as_str()]);
         }
+        let tls_handshakes = definition::TLS_HANDSHAKES.counters(&registry)?;
+        for result in HandshakeResult::ALL {
+            tls_handshakes.with_label_values(&[result.as_str()]);
+        }
         Ok(Self {
             names: ArcSwap::default(),
             requests: definition::REQUESTS.counters(&registry)?,
@@ -134,6 +142,8 @@ impl Metrics {
             connections_refused,
             connections_cut,
             panics: definition::PANICS.counter(&registry)?,
+            certificate_expiry: definition::CERTIFICATE_EXPIRY.gauges(&registry)?,
+            tls_handshakes,
             unsettled: definition::UNSETTLED.counter(&registry)?,
             audit_dropped,
             log_dropped: definition::LOG_DROPPED.counter(&registry)?,
@@ -265,6 +275,16 @@ impl Metrics {
     /// A task panicked.
     pub fn record_panic(&self) {
         self.panics.inc();
+    }
+
+    /// When the first certificate of a listener expires. Listeners are those of the start: no series is ever left behind.
+    pub fn set_certificate_expiry(&self, listener: SocketAddr, at: UnixTime) {
+        self.certificate_expiry.with_label_values(&[&listener.to_string()]).set(signed(at.seconds()));
+    }
+
+    /// A TLS handshake of a client is over.
+    pub fn record_handshake(&self, result: HandshakeResult) {
+        self.tls_handshakes.with_label_values(&[result.as_str()]).inc();
     }
 
     /// Who knows how many log lines were lost: asked at each scrape. The first one counts.

@@ -21,10 +21,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("config", &["diagnostic", "yaml", "units", "request", "token", "identity"]),
     ("gate", &["diagnostic", "yaml", "time", "rate", "request", "token", "identity", "policy", "config"]),
     // From here on: the edge.
-    ("edge", &["config", "request"]),
+    ("edge", &["config", "diagnostic", "request", "time"]),
     ("handover", GROUND),
     ("telemetry", &["config", "gate", "identity", "policy", "time", "token"]),
-    ("reload", &["config", "diagnostic", "gate", "time", "token", "yaml"]),
+    ("reload", &["config", "diagnostic", "edge", "gate", "time", "token", "yaml"]),
     ("admission", &["gate", "identity", "policy", "reload", "request", "time", "token"]),
     ("proxy", &["admission", "config", "edge", "gate", "identity", "json", "policy", "reload", "request", "telemetry"]),
     ("admin", &["diagnostic", "edge", "reload", "telemetry", "time"]),
@@ -59,6 +59,8 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("cel::", &["policy"]),
     ("rustix::", &["handover"]),
     ("quick_cache", &["token"]),
+    ("rustls::", &["edge"]),
+    ("x509_parser::", &["edge"]),
     ("pingora", &["admin", "dev", "edge", "proxy", "reload", "server"]),
 ];
 

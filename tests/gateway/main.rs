@@ -35,6 +35,8 @@ mod support;
 #[cfg(test)]
 mod targets;
 #[cfg(test)]
+mod tls;
+#[cfg(test)]
 mod upgrades;
 #[cfg(test)]
 mod upstreams;

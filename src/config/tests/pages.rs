@@ -159,8 +159,14 @@ fn without(section: &str) -> String {
         section if section.starts_with("upstreams") => {
             format!("{IDENTITY}upstreams: [{{ id: a, endpoints: ['http://a'] }}]\n")
         }
+        "listeners[].tls.client_certificates" => with(&tls_with("client_certificates: { ca: c }")),
         _ => with(""),
     }
+}
+
+/// A listener whose TLS has this key too.
+fn tls_with(key: &str) -> String {
+    format!("listeners: [{{ address: '0.0.0.0:1', tls: {{ certificate: a, private_key: b, {key} }} }}]")
 }
 
 /// The least file in which one key has this value.
@@ -186,6 +192,9 @@ fn setting(section: &str, name: &str, value: &str) -> String {
         "upstreams[]" => format!("{IDENTITY}upstreams: [{{ id: a, endpoints: ['http://a'], {name}: {value} }}]\n"),
         "upstreams[].timeouts" => {
             format!("{IDENTITY}upstreams: [{{ id: a, endpoints: ['http://a'], timeouts: {{ {name}: {value} }} }}]\n")
+        }
+        "listeners[].tls.client_certificates" => {
+            with(&tls_with(&format!("client_certificates: {{ ca: c, {name}: {value} }}")))
         }
         "policies.cerbos" => with(&format!("policies: {{ cerbos: {{ {name}: {value} }} }}")),
         section => with(&format!("{section}: {{ {name}: {value} }}")),

@@ -53,6 +53,7 @@ impl House {
             client: client.parse().unwrap(),
             secure: true,
             websocket: false,
+            client_certificate: None,
         };
         let moment = Moment::after_start(std::time::Duration::from_secs(second));
         match self.0.admit(&view, body, Now { time: NOW, moment }, seen) {

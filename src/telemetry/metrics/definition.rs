@@ -188,6 +188,19 @@ pub(super) const CONNECTIONS_CUT: Definition = counter(
 );
 pub(super) const PANICS: Definition =
     counter("cogward_panics_total", &[], "Panics of any task. Each is isolated; anything but 0 is a bug.");
+pub(super) const CERTIFICATE_EXPIRY: Definition = gauge(
+    "cogward_certificate_expiry_timestamp_seconds",
+    &[Label("listener", "a TLS listener's address and port, as bound")],
+    "When the first of the certificates that a listener serves expires, in seconds since the epoch.",
+);
+pub(super) const TLS_HANDSHAKES: Definition = counter(
+    "cogward_tls_handshakes_total",
+    &[Label(
+        "result",
+        "`ok`; `failed`, where a client left, or the two do not agree on TLS or a certificate; `timeout`",
+    )],
+    "TLS handshakes of clients that are over.",
+);
 pub(super) const UNSETTLED: Definition = counter(
     "cogward_unsettled_requests_total",
     &[],
@@ -229,6 +242,8 @@ pub const REFERENCE: &[Definition] = &[
     CONNECTIONS_REFUSED,
     CONNECTIONS_CUT,
     PANICS,
+    CERTIFICATE_EXPIRY,
+    TLS_HANDSHAKES,
     UNSETTLED,
     AUDIT_DROPPED,
     LOG_DROPPED,

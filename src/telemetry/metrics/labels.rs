@@ -273,6 +273,31 @@ impl CutCause {
     }
 }
 
+/// How a TLS handshake of a client ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HandshakeResult {
+    /// The connection is encrypted.
+    Ok,
+    /// The client left, or the two do not agree.
+    Failed,
+    /// It took too long.
+    Timeout,
+}
+
+impl HandshakeResult {
+    /// Every one.
+    pub const ALL: [Self; 3] = [Self::Ok, Self::Failed, Self::Timeout];
+
+    /// The label's text.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Failed => "failed",
+            Self::Timeout => "timeout",
+        }
+    }
+}
+
 /// The `result` label of a verification.
 pub(super) fn verification(result: Result<(), TokenError>) -> &'static str {
     result.map_or_else(TokenError::code, |()| "ok")

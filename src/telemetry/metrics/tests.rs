@@ -31,6 +31,8 @@ fn touched() -> Metrics {
     metrics.set_jwks_keys("main", 2, Some(UnixTime::from_seconds(1_700_000_000)));
     metrics.set_generation(3);
     metrics.record_reload_applied(UnixTime::from_seconds(1_700_000_001));
+    metrics.set_certificate_expiry(([127, 0, 0, 1], 8443).into(), UnixTime::from_seconds(1_800_000_000));
+    metrics.record_handshake(HandshakeResult::Timeout);
     metrics
 }
 
@@ -60,6 +62,9 @@ fn what_is_recorded_is_told_with_its_labels() {
         "cogward_token_cache_total{result=\"hit\"} 1",
         "cogward_streams_ended_total{cause=\"expired\",kind=\"websocket\"} 1",
         "cogward_token_cache_total{result=\"miss\"} 0",
+        "cogward_certificate_expiry_timestamp_seconds{listener=\"127.0.0.1:8443\"} 1800000000",
+        "cogward_tls_handshakes_total{result=\"ok\"} 0",
+        "cogward_tls_handshakes_total{result=\"timeout\"} 1",
         "cogward_jwks_fetches_total{provider=\"main\",result=\"ok\"} 1",
         "cogward_jwks_keys{provider=\"main\"} 2",
         "cogward_jwks_last_success_timestamp_seconds{provider=\"main\"} 1700000000",
