@@ -87,7 +87,7 @@ impl Admin {
             }
             Page::Status => {
                 let now = UnixTime::from_seconds(since_epoch().as_secs());
-                Answer::json(StatusCode::OK, &self.health.page(now))
+                Answer::json(StatusCode::OK, &self.health.page(now, self.metrics.servers()))
             }
         }
     }

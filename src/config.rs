@@ -16,6 +16,8 @@ mod providers;
 mod proxies;
 mod read;
 mod reference;
+mod streams;
+mod tls;
 mod upstreams;
 mod url;
 
@@ -35,11 +37,13 @@ pub use bounds::Bounds;
 pub use codes::CODES;
 pub use outline::Outline;
 pub use reference::{KEYS, Key, Shape, render_keys};
+pub use tls::{ClientCertificates, TlsFiles, TlsSettings};
+pub use upstreams::{HealthCheck, OutlierEjection, UpstreamTls};
 
 /// Everything that the settings file says.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Where requests are taken, at least one. A change needs a restart.
+    /// Where requests are taken, at least one. Other addresses, and TLS where there was none, need a restart.
     pub listeners: Vec<Listener>,
     /// Where metrics, health and status are told. A change needs a restart.
     pub admin: SocketAddr,
@@ -65,6 +69,8 @@ pub struct Settings {
     pub audit: AuditDestination,
     /// Sizes and times that no client may exceed.
     pub limits: Limits,
+    /// When streams end.
+    pub streams: Streams,
 }
 
 /// One address where requests are taken.
@@ -72,17 +78,8 @@ pub struct Settings {
 pub struct Listener {
     /// Address and port; port 0 takes a free one.
     pub address: SocketAddr,
-    /// Certificate and key; plain text without.
-    pub tls: Option<TlsFiles>,
-}
-
-/// PEM files of a listener.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TlsFiles {
-    /// The certificate chain, leaf first.
-    pub certificate: PathBuf,
-    /// The private key.
-    pub private_key: PathBuf,
+    /// How it speaks TLS; plain text without.
+    pub tls: Option<TlsSettings>,
 }
 
 /// Whose tokens are accepted, and where they stand in a request.
@@ -142,6 +139,26 @@ pub struct Upstream {
     pub host: UpstreamHost,
     /// How long it may take.
     pub timeouts: Timeouts,
+    /// What it speaks.
+    pub protocol: Protocol,
+    /// How it is known, and how it knows the gateway. Of no account without https endpoints.
+    pub tls: UpstreamTls,
+    /// How its servers are checked; not at all without.
+    pub health_check: Option<HealthCheck>,
+    /// When a server that fails is left alone.
+    pub outlier_ejection: OutlierEjection,
+    /// How often a request is tried again.
+    pub retries: usize,
+}
+
+/// What an upstream speaks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.1.
+    #[default]
+    Http1,
+    /// HTTP/2: by ALPN over https, by prior knowledge over http.
+    Http2,
 }
 
 /// One server of an upstream.
@@ -246,16 +263,37 @@ pub struct Limits {
     pub decision_body_bytes: usize,
     /// Connections at once, over all listeners.
     pub connections: usize,
+    /// Connections at once from one IPv4 address, or from one IPv6 network of 64 bits.
+    pub connections_per_address: usize,
+    /// Requests at once on one HTTP/2 connection.
+    pub streams: usize,
+    /// Requests on one connection before it is closed.
+    pub requests_per_connection: usize,
+    /// Requests at once, over all connections.
+    pub requests: usize,
     /// From the first byte of a head to its last.
     pub header_timeout: Duration,
-    /// Between two reads of a request body.
+    /// How long a request body may come more slowly than `min_rate`.
     pub body_stall: Duration,
     /// Between two requests of a connection.
     pub keepalive: Duration,
-    /// Until a client takes what is written to it.
+    /// How long a client may take an answer more slowly than `min_rate`.
     pub write_stall: Duration,
     /// For a TLS handshake.
     pub tls_handshake: Duration,
+    /// From the head of a request to the last byte of its answer.
+    pub exchange_time: Duration,
+    /// Bytes a second that a client brings or takes at least.
+    pub min_rate: usize,
+}
+
+/// When WebSockets, event streams and gRPC calls end, where a route does not say otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Streams {
+    /// They end when the token expires that opened them.
+    pub end_at_expiry: bool,
+    /// So long after it.
+    pub expiry_grace: Duration,
 }
 
 impl Settings {
@@ -274,14 +312,44 @@ impl Settings {
         (settings.filter(|_| !refused), report)
     }
 
+    /// For each listener that serves, the one of these settings that goes on in its place: the same address, and TLS in both or in
+    /// neither. `None` where there is none.
+    pub fn continued_listeners(&self, serving: &Self) -> Vec<Option<usize>> {
+        let mut taken = Vec::new();
+        let continued = serving.listeners.iter().map(|old| {
+            let mut found = self.listeners.iter().enumerate().filter(|(at, new)| {
+                new.address == old.address && new.tls.is_some() == old.tls.is_some() && !taken.contains(at)
+            });
+            let at = found.next().map(|(at, _)| at);
+            taken.extend(at);
+            at
+        });
+        continued.collect()
+    }
+
+    /// Puts back listeners that a running gateway does not have, and takes over the files of those that go on.
+    fn keep_listeners(&mut self, serving: &Self) -> Option<&'static str> {
+        let continued = self.continued_listeners(serving);
+        let addresses = |settings: &Self| {
+            let mut found: Vec<_> = settings.listeners.iter().map(|one| one.address).collect();
+            found.sort_unstable();
+            found
+        };
+        let kept = match continued.iter().all(Option::is_some) && self.listeners.len() == continued.len() {
+            true => None,
+            false if addresses(self) == addresses(serving) => Some("listeners.tls"),
+            false => Some("listeners"),
+        };
+        let new = std::mem::take(&mut self.listeners);
+        let listeners = serving.listeners.iter().zip(continued);
+        self.listeners = listeners.map(|(old, at)| at.and_then(|at| new.get(at)).unwrap_or(old).clone()).collect();
+        kept
+    }
+
     /// Puts back what a running gateway cannot take over without a restart, and names it.
     pub fn keep_until_restart(&mut self, serving: &Self) -> Vec<&'static str> {
         let mut kept = Vec::new();
-        if self.listeners != serving.listeners {
-            let addresses = |settings: &Self| settings.listeners.iter().map(|one| one.address).collect::<Vec<_>>();
-            kept.push(if addresses(self) == addresses(serving) { "listeners.tls" } else { "listeners" });
-            self.listeners.clone_from(&serving.listeners);
-        }
+        kept.extend(self.keep_listeners(serving));
         if self.admin != serving.admin {
             kept.push("admin.address");
             self.admin = serving.admin;

@@ -6,7 +6,9 @@
 //! Invariant: no byte of a second request is ever given to the exchange of the first.
 
 mod conn;
+mod crowd;
 mod drain;
+mod expiring;
 mod guard;
 mod head;
 mod http1;
@@ -20,6 +22,6 @@ mod tests;
 
 pub use conn::{Conn, Cut, Exchange, TlsFacts, Tunnel};
 pub use drain::{DrainOutcome, Draining, Stop, signals};
-pub use listener::{CurrentLimits, Edge, EdgeError};
-pub use refusal::{EdgeRefusal, Refusals, closing_answer};
-pub use tls::{ServerCertificate, TlsError};
+pub use listener::{CurrentLimits, Edge, EdgeError, IsProxy};
+pub use refusal::{EdgeEvent, EdgeRefusal, Refusals, closing_answer};
+pub use tls::{CODES, Handshake, ListenerTls, PemText, TlsSlot};

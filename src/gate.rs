@@ -3,13 +3,17 @@
 //! [`Generation::admit`] is the only maker of permits and the only evaluator; every front door builds a [`RequestView`] and calls it. Pure: no
 //! clock, no network, one generation from start to end. The one thing that may be awaited, the fetch of an unknown key, is done around it.
 
+mod cross_origin;
 mod denial;
+mod metering;
 mod permit;
 pub mod source;
 mod state;
 pub mod vocabulary;
 
-pub use denial::{Denial, Face};
+pub use cross_origin::{CrossOrigin, Preflight};
+pub use denial::{Denial, Face, RetryAfter};
+pub use metering::Tally;
 pub use permit::Permit;
 pub use state::{Generation, Live};
 
@@ -17,9 +21,9 @@ use std::sync::Arc;
 
 use crate::{
     identity::{AuthenticationError, Demands, Held, Principal},
-    policy::{Body, Decision, DenyReason, Findings, OnDeny, Query, Route},
+    policy::{Body, Decision, DenyReason, Findings, OnDeny, Query, Route, RouteFault, RouteMatch},
     request::RequestView,
-    time::UnixTime,
+    time::Now,
     token::Accepts,
 };
 
@@ -33,9 +37,12 @@ pub enum Admission {
         /// Bytes.
         limit: usize,
     },
+    /// It is a preflight: answer it, and forward nothing.
+    Preflight(Preflight),
 }
 
-/// What was learnt on the way, also when the way ends in a denial. For the audit record only: nothing is decided on it.
+/// What was learnt on the way, also when the way ends in a denial. For the audit record and the fields of the answer; but for the tally,
+/// nothing is decided on it.
 #[derive(Debug, Default)]
 pub struct Seen {
     /// The route that matched.
@@ -46,45 +53,70 @@ pub struct Seen {
     pub cache_hit: Option<bool>,
     /// The rule that decided, and what it looked at.
     pub findings: Findings,
+    /// What the answer says to pages of other origins.
+    pub cross_origin: Option<CrossOrigin>,
+    /// It was a preflight, and was answered with yes.
+    pub is_preflight: bool,
+    /// The limits that it was counted against. Whoever asks the gate once more for one request hands it on.
+    pub tally: Tally,
 }
 
 impl Generation {
     /// Admits one request, or says why not.
     ///
     /// # Errors
-    /// The first check that failed, in the order of the line: route, credential, token, attributes, rules, identity.
+    /// The first check that failed, in the order of the line: route, limits, credential, token, attributes, rules, identity.
     pub fn admit(
         &self,
         view: &RequestView<'_>,
         body: Body<'_>,
-        now: UnixTime,
+        now: Now,
         seen: &mut Seen,
     ) -> Result<Admission, Denial> {
-        let matched = self.policies.route(view)?;
+        if let Some(answer) = self.preflight(view, seen) {
+            return answer.map(Admission::Preflight);
+        }
+        let matched = self.find_route(view, seen)?;
         let route = Arc::clone(matched.route);
-        seen.route = Some(Arc::clone(&route));
+        self.metering.arrived(&route, view.client, now.moment, &mut seen.tally)?;
 
         let demands = Demands {
             authentication: route.authentication,
             accepts: Accepts { token_use: route.token_use, providers: route.providers.as_deref() },
         };
         let held = Held { keys: &self.keys, cache: &self.cache };
-        let authenticated = self.authenticator.authenticate(view, demands, held, now)?;
+        let authenticated = self.authenticator.authenticate(view, demands, held, now.time)?;
         seen.cache_hit = authenticated.cache_hit;
         let principal = authenticated.principal;
         seen.principal = Some(principal.clone());
 
-        let query = Query { principal: &principal, matched: &matched, view, body, now };
+        self.metering.authenticated(&route, (&principal, view.client), now.moment, &mut seen.tally)?;
+
+        let query = Query { principal: &principal, matched: &matched, view, body, now: now.time };
 
         match self.policies.decide(query, &mut seen.findings) {
             Decision::Allow(rule) => {
                 let identity = self.headers_for(&principal)?;
+                self.metering.allowed(&route, now.moment, &mut seen.tally)?;
                 Ok(Admission::Permit(Permit::grant(route, rule, identity, authenticated.source.is_some())))
             }
             Decision::NeedsBody => Ok(Admission::NeedsBody { limit: self.settings.limits.decision_body_bytes }),
             Decision::AttributeMalformed => Err(Denial::AttributeMalformed),
             Decision::Deny(reason) => Err(denied(&principal, &route, reason)),
         }
+    }
+
+    /// The route that takes the request, and what its answers say to other origins. A 405 says what another route of that path says.
+    fn find_route<'v>(&'v self, view: &RequestView<'v>, seen: &mut Seen) -> Result<RouteMatch<'v>, Denial> {
+        let found = self.policies.route(view);
+        let cors = match &found {
+            Ok(matched) => matched.route.cors.as_ref(),
+            Err(RouteFault::MethodNotAllowed { .. }) => self.policies.cors_at(view),
+            Err(RouteFault::NoRoute) => None,
+        };
+        seen.cross_origin = cors.map(|cors| CrossOrigin::of(cors, view));
+        seen.route = found.as_ref().ok().map(|matched| Arc::clone(matched.route));
+        Ok(found?)
     }
 }
 

@@ -20,6 +20,8 @@ pub mod yaml;
 // The line, from request to decision.
 pub mod request;
 
+pub mod rate;
+
 pub mod token;
 
 pub mod identity;

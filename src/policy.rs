@@ -23,11 +23,13 @@ pub use decision::{Body, Decision, DenyReason, Query, RuleId};
 pub use matrix::{Sample, render as render_matrix};
 pub use observe::Findings;
 pub use route::{
-    HeaderEdits, HostPattern, HostPatternError, MethodError, Methods, OnDeny, PathPattern, PatternError, Route,
-    RouteFault, RouteMatch, TimeoutOverrides,
+    Cors, HeaderEdits, HostPattern, HostPatternError, MethodError, Methods, OnDeny, PathPattern, PatternError, RateKey,
+    RateLimit, RateLimits, Route, RouteFault, RouteMatch, StreamOverrides, TimeoutOverrides,
 };
 
 use std::sync::Arc;
+
+use http::Method;
 
 use crate::{diagnostic::Report, request::RequestView, yaml::SourceFile};
 use route::RouteTable;
@@ -60,6 +62,18 @@ impl PolicySet {
         let route = taken.by(view.method).and_then(|place| self.routes.get(place));
         let route = route.ok_or_else(|| RouteFault::MethodNotAllowed { allow: taken.allow() })?;
         Ok(RouteMatch::new(route, view.path))
+    }
+
+    /// The route that would take a request with that method: what a preflight asks about.
+    pub fn route_by(&self, view: &RequestView<'_>, method: &Method) -> Option<&Arc<Route>> {
+        let place = self.table.find(view.host.name(), view.path.as_str())?.by(method)?;
+        self.routes.get(place)
+    }
+
+    /// What is said about other origins at the host and path of a request whose method no route takes.
+    pub fn cors_at(&self, view: &RequestView<'_>) -> Option<&Arc<Cors>> {
+        let routes = self.table.find(view.host.name(), view.path.as_str())?.routes();
+        routes.filter_map(|place| self.routes.get(place)).find_map(|route| route.cors.as_ref())
     }
 
     /// Decides a query. What names the outcome in the audit line is left in `seen`, for refusals too.

@@ -3,10 +3,12 @@
 //! Two things reach it: "look again" (`watch`, SIGHUP) and news of keys (`keys`). Files are taken all or none, and only when two reads a moment
 //! apart agree; what does not compile changes nothing, and is told once. The request path only ever loads what was swapped in last.
 
+mod certificates;
 mod compile;
 pub mod fetch;
 mod keys;
 mod status;
+mod trust;
 mod watch;
 
 use std::{fmt, path::PathBuf, pin::Pin, sync::Arc, time::Duration};
@@ -14,7 +16,7 @@ use std::{fmt, path::PathBuf, pin::Pin, sync::Arc, time::Duration};
 use tokio::{
     sync::{Notify, mpsc},
     task::{JoinHandle, spawn_blocking},
-    time::sleep,
+    time::{Instant, sleep},
 };
 use tracing::{error, info, warn};
 
@@ -24,15 +26,20 @@ use keys::{KeyChange, KeyEvent, KeyNews, KeyTable};
 use status::now;
 use watch::Watch;
 
+pub use certificates::only_tls_is_wrong;
 pub use compile::{CODES, Compiled, OutlineStep, Parts, PoliciesStep, SettingsStep, Steps, compile};
 pub use keys::{KeyFault, KeyRequests, Refetch};
 pub use status::{KeyStatus, News, Rejected, SharedStatus, Status};
+pub use trust::Trust;
 
 /// Two reads this far apart must agree before files are applied: a writer may be amid its work.
 const SETTLE: Duration = Duration::from_millis(100);
 
 /// Disagreeing reads after which the look is put off.
 const MOST_READS: usize = 20;
+
+/// So long may a certificate and its key not fit each other before that is told: they are often replaced one after the other.
+const PAIRING: Duration = Duration::from_secs(2);
 
 /// What a reload needs of its surroundings.
 pub struct Surroundings<P> {
@@ -79,13 +86,15 @@ impl Reload {
         events: mpsc::Receiver<KeyEvent>,
     ) -> Self {
         let look = Arc::new(Notify::new());
-        let Compiled { settings, policies, keys: files, fingerprint } = first;
+        let Compiled { settings, policies, keys: files, trust, tls, fingerprint } = first;
         keys.arrange(&settings, &files);
         let serving = Parts {
             number: 1,
             settings: Arc::new(settings),
             policies: Arc::new(policies),
+            trust: trust.into(),
             keys: Arc::new(keys.ring()),
+            tls: tls.into(),
         };
         (surroundings.publish)(serving.clone());
         let watch = Watch::start(compile::places(&surroundings.path, &serving.settings), Arc::clone(&look));
@@ -185,13 +194,19 @@ impl<P: Send + Sync + 'static> Task<P> {
     }
 
     fn apply(&mut self, compiled: Compiled<P>, warnings: &Report) {
-        let Compiled { mut settings, policies, keys, fingerprint } = compiled;
+        let Compiled { mut settings, policies, keys, trust, tls, fingerprint } = compiled;
+        let continued = settings.continued_listeners(&self.serving.settings);
         let kept = settings.keep_until_restart(&self.serving.settings);
         self.keys.arrange(&settings, &keys);
         self.watch.set(compile::places(&self.surroundings.path, &settings));
         (self.seen, self.serves) = (fingerprint, fingerprint);
         self.serving.settings = Arc::new(settings);
         self.serving.policies = Arc::new(policies);
+        self.serving.trust = trust.into();
+        // A listener that is gone from the files serves on with what it has, until the restart that it needs.
+        let listeners = continued.iter().zip(self.serving.tls.iter());
+        let listeners = listeners.map(|(at, old)| at.and_then(|at| tls.get(at)).unwrap_or(old).clone());
+        self.serving.tls = listeners.collect();
         self.swap();
         let generation = self.serving.number;
         self.status.update(|status| {
@@ -248,6 +263,14 @@ impl<P: Send + Sync + 'static> Task<P> {
     }
 }
 
+/// Files of which nothing but TLS files is wrong: perhaps the other half of a pair is on its way.
+struct Unpaired {
+    /// Then it is told.
+    until: Instant,
+    fingerprint: Fingerprint,
+    report: Report,
+}
+
 /// Reads until two reads agree, and compiles what they agree on.
 ///
 /// SECURITY: files of two versions must not be mixed, nor a half of one taken for the whole: `no_mixture_of_two_versions_is_ever_served`.
@@ -257,8 +280,9 @@ async fn look<P: Send + Sync + 'static>(
     seen: Fingerprint,
     serves: Fingerprint,
 ) -> Looked<P> {
-    let mut before = None;
-    for _ in 0..MOST_READS {
+    let (mut before, mut reads) = (None, 0);
+    let mut unpaired: Option<Unpaired> = None;
+    while reads < MOST_READS {
         let (reader, file) = (Arc::clone(&steps), path.clone());
         // It fails only where the runtime is shutting down.
         let Ok(read) = spawn_blocking(move || compile::gather(&file, &reader)).await else { return Looked::Same };
@@ -266,16 +290,26 @@ async fn look<P: Send + Sync + 'static>(
         if found == seen {
             return Looked::Same;
         }
-        if before == Some(found) {
+        let is_known = unpaired.as_ref().is_some_and(|known| known.fingerprint == found);
+        if let Some(known) = unpaired.take_if(|known| is_known && known.until <= Instant::now()) {
+            return Looked::Bad(found, known.report);
+        }
+        if before == Some(found) && !is_known {
             if found == serves {
                 return Looked::Reverted(found);
             }
-            return match spawn_blocking(move || compile::build(read, &steps)).await {
-                Ok((Some(compiled), report)) => Looked::Good(Box::new(compiled), report),
-                Ok((None, report)) => Looked::Bad(found, report),
-                Err(_) => Looked::Same,
-            };
+            let compiler = Arc::clone(&steps);
+            match spawn_blocking(move || compile::build(read, &compiler)).await {
+                Ok((Some(compiled), report)) => return Looked::Good(Box::new(compiled), report),
+                Ok((None, report)) if only_tls_is_wrong(&report) => {
+                    let until = unpaired.map_or_else(|| Instant::now() + PAIRING, |known| known.until);
+                    unpaired = Some(Unpaired { until, fingerprint: found, report });
+                }
+                Ok((None, report)) => return Looked::Bad(found, report),
+                Err(_) => return Looked::Same,
+            }
         }
+        reads += usize::from(before != Some(found));
         before = Some(found);
         sleep(SETTLE).await;
     }

@@ -3,6 +3,7 @@
 //! Every value here has exactly one reading. What could be read in two ways is refused while it is parsed ([`TargetError`],
 //! [`HostError`]) or told apart when it is asked for ([`Lookup`]). No type of a proxy library appears here.
 
+mod certificate;
 mod client;
 mod escape;
 mod headers;
@@ -12,6 +13,7 @@ mod reserved;
 mod target;
 pub mod wire;
 
+pub use certificate::ClientCertificate;
 pub use client::{Forwarded, TrustedProxies, TrustedProxiesError};
 pub use headers::Headers;
 pub use host::{Host, HostError};
@@ -40,6 +42,8 @@ pub struct RequestView<'a> {
     pub secure: bool,
     /// The request asks to become a WebSocket.
     pub websocket: bool,
+    /// The certificate with which the connection to the gateway was opened, verified.
+    pub client_certificate: Option<&'a ClientCertificate>,
 }
 
 /// What is found under a name that must not stand twice.

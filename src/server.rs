@@ -20,17 +20,20 @@ use crate::{
     admission::{Admissions, now},
     config::{KeySource, Limits, Listener, Outline, Settings},
     diagnostic::Report,
-    edge::{Edge, Stop, signals},
+    edge::{Edge, ListenerTls, Stop, TlsSlot, signals},
     gate::{Live, source},
     policy::{PolicySet, World},
-    proxy::{Gateway, Serving, Turned, keep_resolved, proxy},
+    proxy::{Background, Gateway, Serving, Turned, proxy},
     reload::{Compiled, News, Parts, Reload, SharedStatus, Steps, Surroundings, fetch::Fetcher},
-    telemetry::{AuditSink, Metrics, Telemetry, logging, metrics::Names},
+    telemetry::{AuditSink, Metrics, Telemetry, logging, metrics::Names, panics},
     yaml::SourceFile,
 };
 
 /// Audit lines may take so long to be written at the end.
 const FLUSH: Duration = Duration::from_secs(2);
+
+/// The start waits so long for the names of upstreams; who has none by then is looked up while the gateway serves.
+const RESOLUTION: Duration = Duration::from_secs(2);
 
 /// Why the gateway did not run.
 #[derive(Debug, Error)]
@@ -38,6 +41,9 @@ pub enum ServerError {
     /// Settings or policies do not compile.
     #[error("the files do not compile")]
     DoesNotCompile(Report),
+    /// A certificate of a listener, or its key, cannot be had. All else compiles.
+    #[error("a certificate cannot be served")]
+    NoCertificate(Report),
     /// Something that the gateway needs cannot be had.
     #[error("{0}")]
     CouldNotRun(String),
@@ -130,7 +136,11 @@ impl Server {
         let log = logging::start(verbosity).map_err(|error| could_not_run(&error))?;
         pingora_rustls::install_default_crypto_provider();
         let (compiled, report) = compile(path);
-        let Some(compiled) = compiled else { return Err(ServerError::DoesNotCompile(report)) };
+        let Some(compiled) = compiled else {
+            let is_tls = crate::reload::only_tls_is_wrong(&report);
+            let error = if is_tls { ServerError::NoCertificate } else { ServerError::DoesNotCompile };
+            return Err(error(report));
+        };
         if !report.is_empty() {
             tracing::warn!("the files compile, with findings:\n{report}");
         }
@@ -154,6 +164,7 @@ impl Server {
 
     async fn serve(self, threads: usize, started: impl FnOnce(&Started)) -> Result<(), ServerError> {
         let metrics = Arc::new(Metrics::new().map_err(|error| could_not_run(&error))?);
+        panics::count(Arc::clone(&metrics));
         let audit = AuditSink::open(&self.compiled.settings.audit, Arc::clone(&metrics));
         let audit = audit.map_err(|error| could_not_run(&error))?;
         let telemetry = Arc::new(Telemetry { metrics: Arc::clone(&metrics), audit });
@@ -171,12 +182,14 @@ impl Server {
         metrics.watch_connections(open_connections);
         metrics.watch_log(self.log.dropped());
 
-        let (reload, live) = self.start_reload(&metrics, status, limits)?;
+        let listeners = TlsListeners { slots: edge.tls(), addresses: edge.addresses() };
+        let (reload, live) = self.start_reload(&metrics, status, limits, listeners)?;
         let admissions = Admissions::new(Arc::clone(&live), reload.requests());
         let gateway = proxy(Gateway::new(admissions, Arc::clone(&telemetry)), threads);
-        live.load().upstreams.resolve().await;
-        let resolving = Arc::clone(&live);
-        tokio::spawn(keep_resolved(move || resolving.load()));
+        let upstreams = Arc::clone(&live.load().upstreams);
+        upstreams.resolved(RESOLUTION).await;
+        let asked = Arc::clone(&live);
+        metrics.watch_servers(move || asked.load().upstreams.status());
         let stops = stops(&live, &health)?;
         hang_ups(reload, Arc::clone(&telemetry))?;
         // Answers until the process ends: nothing is ever sent through the channel.
@@ -184,6 +197,8 @@ impl Server {
         let pages = Arc::new(Admin::new(metrics, health));
         tokio::spawn(admin.run(Arc::clone(&pages), pages, no_stops));
 
+        let proxies = Arc::clone(&live);
+        let edge = edge.behind(Arc::new(move |peer| proxies.load().generation.settings().trusted_proxies.trusts(peer)));
         let turned = Turned { telemetry: Arc::clone(&telemetry), live };
         started(&addresses);
         let outcome = edge.run(gateway, Arc::new(turned), stops).await;
@@ -203,14 +218,18 @@ impl Server {
         metrics: &Arc<Metrics>,
         status: SharedStatus,
         limits: Arc<Live<Limits>>,
+        listeners: TlsListeners,
     ) -> Result<(Reload, Arc<Live<Serving>>), ServerError> {
         let cell: Arc<OnceLock<Arc<Live<Serving>>>> = Arc::default();
         let (to_publish, told) = (Arc::clone(&cell), Arc::clone(metrics));
+        let background = Background::default();
         let publish = move |parts: Parts<PolicySet>| {
             tell_generation(&parts, &told);
+            listeners.adopt(&parts.tls, &told);
             limits.swap(Arc::new(parts.settings.limits));
             let previous = to_publish.get().map(|live| live.load());
             let serving = Serving::of(parts, previous.as_deref());
+            background.follow(&serving.upstreams);
             match to_publish.get() {
                 Some(live) => live.swap(Arc::new(serving)),
                 None => drop(to_publish.set(Arc::new(Live::new(serving)))),
@@ -231,6 +250,25 @@ impl Server {
         let live = cell.get().cloned();
         let live = live.ok_or_else(|| ServerError::CouldNotRun("nothing was published".to_owned()))?;
         Ok((reload, live))
+    }
+}
+
+/// Where the listeners of the edge find what they shake hands with.
+struct TlsListeners {
+    slots: Vec<Option<Arc<TlsSlot>>>,
+    addresses: Vec<SocketAddr>,
+}
+
+impl TlsListeners {
+    /// Puts in what a generation brings, for the next handshakes.
+    fn adopt(&self, tls: &[Option<Arc<ListenerTls>>], metrics: &Metrics) {
+        for ((slot, address), tls) in self.slots.iter().zip(&self.addresses).zip(tls) {
+            let (Some(slot), Some(tls)) = (slot, tls) else { continue };
+            if slot.set(tls) {
+                tracing::info!(%address, expires = tls.expires().seconds(), "the certificates of the listener serve");
+            }
+            metrics.set_certificate_expiry(*address, tls.expires());
+        }
     }
 }
 

@@ -8,14 +8,17 @@ mod account;
 pub mod audit;
 pub mod logging;
 pub mod metrics;
+pub mod panics;
 
 mod json;
+mod servers;
 mod spool;
 mod text;
 
 pub use account::{Account, Telemetry};
 pub use audit::{AuditRecord, AuditSink, Outcome};
 pub use metrics::Metrics;
+pub use servers::{ServerState, ServerStatus, UpstreamStatus};
 pub use spool::Loss;
 pub(crate) use text::rfc3339;
 

@@ -12,6 +12,7 @@ use serde::Serialize;
 use crate::{
     diagnostic::Report,
     reload::{KeyStatus, SharedStatus, Status},
+    telemetry::UpstreamStatus,
     time::UnixTime,
 };
 
@@ -74,6 +75,7 @@ pub(super) struct Page {
     last_rejected: Option<RejectedPage>,
     providers: Vec<ProviderPage>,
     listeners: Vec<Listening>,
+    upstreams: Vec<UpstreamStatus>,
 }
 
 #[derive(Debug, Serialize)]
@@ -115,7 +117,7 @@ impl Health {
         readiness(&self.reload.read(), self.draining.load(Relaxed))
     }
 
-    pub(super) fn page(&self, now: UnixTime) -> Page {
+    pub(super) fn page(&self, now: UnixTime, upstreams: Vec<UpstreamStatus>) -> Page {
         let (reload, draining) = (self.reload.read(), self.draining.load(Relaxed));
         let ready = readiness(&reload, draining).ready;
         let Status { generation, applied, restart_needed, stale_since, rejected, keys } = reload;
@@ -144,6 +146,7 @@ impl Health {
             last_rejected: rejected,
             providers: keys.into_iter().map(provider).collect(),
             listeners: self.listeners.get().cloned().unwrap_or_default(),
+            upstreams,
         }
     }
 }

@@ -173,7 +173,7 @@ fn a_rejected_reload_keeps_readiness_and_is_told_with_its_report() {
     let admin = admin(health.clone());
     assert_eq!(admin.answer(&Method::GET, b"/readyz").status(), 200);
 
-    let status = serde_json::to_value(health.page(UnixTime::from_seconds(1_700_000_110))).unwrap();
+    let status = serde_json::to_value(health.page(UnixTime::from_seconds(1_700_000_110), Vec::new())).unwrap();
     let expected = serde_json::json!({
         "version": env!("CARGO_PKG_VERSION"),
         "ready": true,
@@ -197,11 +197,12 @@ fn a_rejected_reload_keeps_readiness_and_is_told_with_its_report() {
             { "provider": "partner", "keys": 1, "fetched_at": "2023-11-14T22:13:40.000Z", "age_seconds": 90, "failing": null },
         ],
         "listeners": [{ "address": "0.0.0.0:8080", "tls": false }],
+        "upstreams": [],
     });
     assert_eq!(status, expected);
 
     reload.update(|status| (status.generation, status.stale_since) = (2, None));
-    let status = serde_json::to_value(health.page(UnixTime::from_seconds(1_700_000_110))).unwrap();
+    let status = serde_json::to_value(health.page(UnixTime::from_seconds(1_700_000_110), Vec::new())).unwrap();
     assert_eq!(status["generation"], 2);
     assert_eq!(status["last_rejected"]["pending"], false, "the report stays readable after it was put right");
 }

@@ -19,6 +19,10 @@ pub(super) fn failed(error: &ServerError) -> ExitStatus {
             complain(&report.to_string());
             ExitStatus::DoesNotCompile
         }
+        ServerError::NoCertificate(report) => {
+            complain(&report.to_string());
+            ExitStatus::CouldNotRun
+        }
         ServerError::CouldNotRun(reason) => {
             complain(&format!("error: {reason}"));
             ExitStatus::CouldNotRun

@@ -2,6 +2,8 @@
 //!
 //! The compiler reads with these, the reference page prints them. A zero that would switch a protection off is below the least.
 
+use std::ops::RangeInclusive;
+
 use crate::units::{ByteSize, Span};
 
 /// What a numeric key may hold, and what it holds when it is left out.
@@ -45,6 +47,16 @@ pub(super) const WRITE: Bounds<Span> = span(Span::millis(10), Span::hours(1), Sp
 pub(super) const IDLE: Bounds<Span> = span(Span::millis(10), Span::hours(1), Span::seconds(4));
 pub(super) const STREAM_IDLE: Bounds<Span> = span(Span::millis(10), Span::hours(24), Span::minutes(5));
 
+pub(super) const RETRIES: Bounds<u64> = count(0, 5, 1);
+pub(super) const CHECK_INTERVAL: Bounds<Span> = span(Span::millis(100), Span::minutes(10), Span::seconds(5));
+pub(super) const CHECK_TIMEOUT: Bounds<Span> = span(Span::millis(10), Span::minutes(1), Span::seconds(2));
+pub(super) const HEALTHY_AFTER: Bounds<u64> = count(1, 100, 2);
+pub(super) const UNHEALTHY_AFTER: Bounds<u64> = count(1, 100, 3);
+pub(super) const CONSECUTIVE_FAILURES: Bounds<u64> = count(1, 1000, 5);
+pub(super) const EJECTION_BASE: Bounds<Span> = span(Span::millis(100), Span::hours(1), Span::seconds(10));
+pub(super) const EJECTION_MOST: Bounds<u64> = count(0, 100, 50);
+pub(super) const EXPIRY_GRACE: Bounds<Span> = span(Span::millis(0), Span::hours(24), Span::millis(0));
+
 pub(super) const POLL: Bounds<Span> = span(Span::millis(100), Span::hours(1), Span::seconds(10));
 
 pub(super) const HEADER_BYTES: Bounds<ByteSize> = size(ByteSize::kib(1), ByteSize::mib(1), ByteSize::kib(32));
@@ -60,3 +72,9 @@ pub(super) const BODY_STALL: Bounds<Span> = span(Span::millis(100), Span::minute
 pub(super) const KEEPALIVE: Bounds<Span> = span(Span::millis(100), Span::hours(1), Span::seconds(60));
 pub(super) const WRITE_STALL: Bounds<Span> = span(Span::millis(100), Span::minutes(10), Span::seconds(10));
 pub(super) const TLS_HANDSHAKE: Bounds<Span> = span(Span::millis(100), Span::minutes(1), Span::seconds(5));
+pub(super) const CONNECTIONS_PER_ADDRESS: RangeInclusive<u64> = 1..=1_000_000;
+pub(super) const STREAMS: Bounds<u64> = count(1, 10_000, 100);
+pub(super) const REQUESTS_PER_CONNECTION: Bounds<u64> = count(1, 1_000_000_000, 10_000);
+pub(super) const REQUESTS: Bounds<u64> = count(1, 1_000_000, 10_000);
+pub(super) const EXCHANGE_TIME: Bounds<Span> = span(Span::seconds(1), Span::hours(720), Span::hours(24));
+pub(super) const MIN_RATE: Bounds<ByteSize> = size(ByteSize::bytes(1), ByteSize::mib(1), ByteSize::bytes(240));

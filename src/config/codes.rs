@@ -1,7 +1,7 @@
 //! The codes of the settings compiler. A code never changes its meaning.
 
 /// Each code of this module, and what it says. Listed in `docs/diagnostics.md`.
-pub const CODES: [(&str, &str); 31] = [
+pub const CODES: [(&str, &str); 34] = [
     ("C001", "an environment variable is not set and has no default"),
     ("C002", "a `${...}` is not closed or names no variable"),
     ("C003", "a value is not a duration"),
@@ -33,4 +33,7 @@ pub const CODES: [(&str, &str); 31] = [
     ("C029", "a value is not a policy version"),
     ("C030", "warning: the principal claim can change hands"),
     ("C031", "a signature algorithm is not accepted"),
+    ("C040", "`tls` of an upstream stands beside an endpoint that is plain http"),
+    ("C041", "a name cannot be looked for in a certificate"),
+    ("C043", "a value is not a path that a health check can ask for"),
 ];

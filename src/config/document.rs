@@ -8,11 +8,11 @@ use std::{
 use thiserror::Error;
 
 use super::{
-    AuditDestination, Listener, Settings, TlsFiles,
+    AuditDestination, Listener, Settings,
     bounds::{SHUTDOWN_DELAY, SHUTDOWN_GRACE, THREADS_MOST},
     headers, identity, limits, policies, proxies,
     read::{duration, or, parsed, path, scalar},
-    upstreams,
+    streams, tls, upstreams,
 };
 use crate::yaml::{Cursor, Node};
 
@@ -40,6 +40,7 @@ pub(super) fn settings(top: &Cursor<'_>) -> Option<Settings> {
     let policies = policies::policies(map.take("policies").as_ref(), top.source().file());
     let audit = or(&mut map, "audit", || AuditDestination::Stdout, audit);
     let limits = limits::limits(map.take("limits").as_ref());
+    let streams = streams::streams(map.take("streams").as_ref());
     map.finish();
     Some(Settings {
         listeners: listeners?,
@@ -55,6 +56,7 @@ pub(super) fn settings(top: &Cursor<'_>) -> Option<Settings> {
         policies: policies?,
         audit: audit?,
         limits: limits?,
+        streams: streams?,
     })
 }
 
@@ -97,17 +99,9 @@ fn listeners(at: &Cursor<'_>) -> Option<Vec<Listener>> {
 fn listener(at: &Cursor<'_>) -> Option<Listener> {
     let mut map = at.map()?;
     let address = map.require("address").and_then(|at| parsed::<Address>(&at, "C010", ADDRESS_HELP));
-    let tls = or(&mut map, "tls", || None, |at| tls(at).map(Some));
+    let tls = or(&mut map, "tls", || None, |at| tls::tls(at).map(Some));
     map.finish();
     Some(Listener { address: address?.0, tls: tls? })
-}
-
-fn tls(at: &Cursor<'_>) -> Option<TlsFiles> {
-    let mut map = at.map()?;
-    let certificate = map.require("certificate").and_then(|at| path(&at));
-    let private_key = map.require("private_key").and_then(|at| path(&at));
-    map.finish();
-    Some(TlsFiles { certificate: certificate?, private_key: private_key? })
 }
 
 fn admin_address(at: &Cursor<'_>) -> Option<SocketAddr> {

@@ -3,8 +3,9 @@
 use super::{
     Limits,
     bounds::{
-        BODY_BYTES, BODY_STALL, CONNECTIONS, DECISION_BODY_BYTES, HEADER_BYTES, HEADER_TIMEOUT, HEADERS, KEEPALIVE,
-        TARGET_BYTES, TLS_HANDSHAKE, TOKEN_BYTES, WRITE_STALL,
+        BODY_BYTES, BODY_STALL, CONNECTIONS, CONNECTIONS_PER_ADDRESS, DECISION_BODY_BYTES, EXCHANGE_TIME, HEADER_BYTES,
+        HEADER_TIMEOUT, HEADERS, KEEPALIVE, MIN_RATE, REQUESTS, REQUESTS_PER_CONNECTION, STREAMS, TARGET_BYTES,
+        TLS_HANDSHAKE, TOKEN_BYTES, WRITE_STALL,
     },
     read::{bytes, count, duration, memory},
 };
@@ -27,11 +28,17 @@ fn read(map: &mut MapCursor<'_>) -> Option<Limits> {
     let body_bytes = bytes(map, "body_bytes", &BODY_BYTES);
     let decision_body_bytes = memory(map, "decision_body_bytes", &DECISION_BODY_BYTES);
     let connections = count(map, "connections", &CONNECTIONS);
+    let connections_per_address = per_address(map, connections);
+    let streams = count(map, "streams", &STREAMS);
+    let requests_per_connection = count(map, "requests_per_connection", &REQUESTS_PER_CONNECTION);
+    let requests = count(map, "requests", &REQUESTS);
     let header_timeout = duration(map, "header_timeout", &HEADER_TIMEOUT);
     let body_stall = duration(map, "body_stall", &BODY_STALL);
     let keepalive = duration(map, "keepalive", &KEEPALIVE);
     let write_stall = duration(map, "write_stall", &WRITE_STALL);
     let tls_handshake = duration(map, "tls_handshake", &TLS_HANDSHAKE);
+    let exchange_time = duration(map, "exchange_time", &EXCHANGE_TIME);
+    let min_rate = memory(map, "min_rate", &MIN_RATE);
     Some(Limits {
         header_bytes: header_bytes?,
         headers: headers?,
@@ -40,12 +47,26 @@ fn read(map: &mut MapCursor<'_>) -> Option<Limits> {
         body_bytes: body_bytes?,
         decision_body_bytes: decision_body_bytes?,
         connections: connections?,
+        connections_per_address: connections_per_address?,
+        streams: streams?,
+        requests_per_connection: requests_per_connection?,
+        requests: requests?,
         header_timeout: header_timeout?,
         body_stall: body_stall?,
         keepalive: keepalive?,
         write_stall: write_stall?,
         tls_handshake: tls_handshake?,
+        exchange_time: exchange_time?,
+        min_rate: min_rate?,
     })
+}
+
+/// Where it is left out, one address may have all connections.
+fn per_address(map: &mut MapCursor<'_>, connections: Option<usize>) -> Option<usize> {
+    match map.take("connections_per_address") {
+        Some(at) => at.integer(CONNECTIONS_PER_ADDRESS).and_then(|count| usize::try_from(count).ok()),
+        None => connections,
+    }
 }
 
 impl Default for Limits {
@@ -62,11 +83,17 @@ impl Default for Limits {
             body_bytes: BODY_BYTES.default.count(),
             decision_body_bytes: memory(DECISION_BODY_BYTES),
             connections: count(CONNECTIONS),
+            connections_per_address: count(CONNECTIONS),
+            streams: count(STREAMS),
+            requests_per_connection: count(REQUESTS_PER_CONNECTION),
+            requests: count(REQUESTS),
             header_timeout: HEADER_TIMEOUT.default.duration(),
             body_stall: BODY_STALL.default.duration(),
             keepalive: KEEPALIVE.default.duration(),
             write_stall: WRITE_STALL.default.duration(),
             tls_handshake: TLS_HANDSHAKE.default.duration(),
+            exchange_time: EXCHANGE_TIME.default.duration(),
+            min_rate: memory(MIN_RATE),
         }
     }
 }

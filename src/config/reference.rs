@@ -6,10 +6,11 @@
 use std::fmt::Write;
 
 use super::bounds::{
-    BODY_BYTES, BODY_STALL, Bounds, CONNECT, CONNECTIONS, DECISION_BODY_BYTES, HEADER_BYTES, HEADER_TIMEOUT, HEADERS,
-    IDLE, KEEPALIVE, KEY_MIN_REFETCH, KEY_REFRESH, KEY_STALE, KEY_TIMEOUT, LEEWAY, MAX_LIFETIME, POLL, READ,
-    SHUTDOWN_DELAY, SHUTDOWN_GRACE, STREAM_IDLE, TARGET_BYTES, TLS_HANDSHAKE, TOKEN_BYTES, TOKEN_CACHE, WRITE,
-    WRITE_STALL,
+    BODY_BYTES, BODY_STALL, Bounds, CHECK_INTERVAL, CHECK_TIMEOUT, CONNECT, CONNECTIONS, CONSECUTIVE_FAILURES,
+    DECISION_BODY_BYTES, EJECTION_BASE, EJECTION_MOST, EXCHANGE_TIME, EXPIRY_GRACE, HEADER_BYTES, HEADER_TIMEOUT,
+    HEADERS, HEALTHY_AFTER, IDLE, KEEPALIVE, KEY_MIN_REFETCH, KEY_REFRESH, KEY_STALE, KEY_TIMEOUT, LEEWAY,
+    MAX_LIFETIME, MIN_RATE, POLL, READ, REQUESTS, REQUESTS_PER_CONNECTION, RETRIES, SHUTDOWN_DELAY, SHUTDOWN_GRACE,
+    STREAM_IDLE, STREAMS, TARGET_BYTES, TLS_HANDSHAKE, TOKEN_BYTES, TOKEN_CACHE, UNHEALTHY_AFTER, WRITE, WRITE_STALL,
 };
 use crate::units::{ByteSize, Span};
 
@@ -78,9 +79,44 @@ pub const KEYS: &[Key] = &[
         other("IP address and port", "required"),
         "Where to listen; `[::]:8080` for IPv6. Port 0 takes a free port",
     ),
-    fixed("listeners[].tls", OPTIONAL, "Left out, the listener speaks plain HTTP/1.1 and HTTP/2 by prior knowledge"),
-    fixed("listeners[].tls.certificate", other("path", "required"), "PEM file with the certificate chain, leaf first"),
-    fixed("listeners[].tls.private_key", other("path", "required"), "PEM file with the private key"),
+    fixed(
+        "listeners[].tls",
+        OPTIONAL,
+        "Left out, the listener speaks plain HTTP/1.1 and HTTP/2 by prior knowledge. Only to begin or to end with TLS needs a restart: \
+         what stands in here, and in the files, is taken over",
+    ),
+    key(
+        "listeners[].tls.certificate",
+        other("path", "required"),
+        "PEM file with the certificate chain, leaf first. Serves clients that name no host, or one that no other certificate is for",
+    ),
+    key("listeners[].tls.private_key", other("path", "required"), "PEM file with the private key, unencrypted"),
+    key(
+        "listeners[].tls.certificates",
+        OPTIONAL,
+        "Further pairs, chosen by the host that the client names (SNI): exact names before `*.` ones, the first pair where two hold a name",
+    ),
+    key(
+        "listeners[].tls.certificates[].certificate",
+        other("path", "required"),
+        "As above. It serves the DNS names of its `subjectAltName`; a common name does not count",
+    ),
+    key("listeners[].tls.certificates[].private_key", other("path", "required"), "As above"),
+    key(
+        "listeners[].tls.client_certificates",
+        OPTIONAL,
+        "Clients are asked for a certificate; policies read it as `request.client_certificate`",
+    ),
+    key(
+        "listeners[].tls.client_certificates.ca",
+        other("path", "required"),
+        "PEM file with the certificates of the authorities that clients' certificates must come from",
+    ),
+    key(
+        "listeners[].tls.client_certificates.required",
+        NO,
+        "Refuses clients without a certificate. A certificate that does not verify is refused either way",
+    ),
     fixed("admin", OPTIONAL, "The listener for metrics, health and status"),
     fixed(
         "admin.address",
@@ -216,7 +252,11 @@ pub const KEYS: &[Key] = &[
     ),
     key("upstreams[].timeouts", OPTIONAL, "How long it may take"),
     key("upstreams[].timeouts.connect", Shape::Duration(CONNECT), "To connect, TLS included"),
-    key("upstreams[].timeouts.read", Shape::Duration(READ), "Between two reads of an answer"),
+    key(
+        "upstreams[].timeouts.read",
+        Shape::Duration(READ),
+        "From the end of a request to the head of its answer, however slowly that comes, and between two reads of its body",
+    ),
     key("upstreams[].timeouts.write", Shape::Duration(WRITE), "For one write of a request"),
     key(
         "upstreams[].timeouts.idle",
@@ -226,7 +266,71 @@ pub const KEYS: &[Key] = &[
     key(
         "upstreams[].timeouts.stream_idle",
         Shape::Duration(STREAM_IDLE),
-        "Between two reads of a WebSocket or an event stream",
+        "Between two reads of a WebSocket, an event stream or a gRPC stream. Also until the answer to an upload of more than 64 KiB, or of \
+         unknown length, that goes to an upstream with `protocol: http2`",
+    ),
+    key(
+        "upstreams[].protocol",
+        other("`http1` or `http2`", "`http1`"),
+        "What it speaks. `http2` is agreed on by ALPN with https endpoints, and spoken at once (h2c) with http ones: gRPC needs it. \
+         A server that does not speak it is answered for with 502",
+    ),
+    key("upstreams[].tls", OPTIONAL, "TLS to it. All endpoints must then be `https`"),
+    key(
+        "upstreams[].tls.ca",
+        other("path", "the platform's authorities"),
+        "PEM file with the certificate authorities that are believed, and no others. Read again when it changes",
+    ),
+    key(
+        "upstreams[].tls.certificate",
+        other("path", "none"),
+        "PEM file with the certificate chain that the gateway shows, leaf first. Read again when it changes",
+    ),
+    key("upstreams[].tls.private_key", other("path", "none"), "PEM file with its private key"),
+    key(
+        "upstreams[].tls.server_name",
+        other("DNS name or IP address", "the endpoint's host"),
+        "The name that the upstream's certificate must bear",
+    ),
+    key("upstreams[].health_check", OPTIONAL, "Asks each server how it is, beside the requests. Left out: no checks"),
+    key(
+        "upstreams[].health_check.path",
+        other("path", "required"),
+        "What is asked for, with GET; 200 to 399 is a good answer",
+    ),
+    key("upstreams[].health_check.interval", Shape::Duration(CHECK_INTERVAL), "From one check to the next"),
+    key("upstreams[].health_check.timeout", Shape::Duration(CHECK_TIMEOUT), "How long a check may take"),
+    key(
+        "upstreams[].health_check.healthy",
+        Shape::Count(HEALTHY_AFTER),
+        "Good checks in a row that turn a red server green",
+    ),
+    key(
+        "upstreams[].health_check.unhealthy",
+        Shape::Count(UNHEALTHY_AFTER),
+        "Bad checks in a row that turn a green server red. Where all are red, requests are answered 502 without asking any",
+    ),
+    key("upstreams[].outlier_ejection", OPTIONAL, "Leaves a server alone that fails requests"),
+    key(
+        "upstreams[].outlier_ejection.consecutive_failures",
+        Shape::Count(CONSECUTIVE_FAILURES),
+        "Failures in a row that eject: no connection, a broken or missing answer, a timeout, or 502, 503, 504",
+    ),
+    key(
+        "upstreams[].outlier_ejection.base",
+        Shape::Duration(EJECTION_BASE),
+        "How long the first time; once more of it with each time that follows, up to 5 minutes",
+    ),
+    key(
+        "upstreams[].outlier_ejection.most",
+        Shape::Count(EJECTION_MOST),
+        "Percent of the servers that may be ejected at once, rounded down; 0 ejects none",
+    ),
+    key(
+        "upstreams[].retries",
+        Shape::Count(RETRIES),
+        "How often a request is tried again: where nothing was sent, or where its method is idempotent and no answer came. \
+         In all at most a fifth of the requests, and a few a second",
     ),
     key(
         "identity_headers",
@@ -294,11 +398,52 @@ pub const KEYS: &[Key] = &[
         "A body that a rule looks into; it is held in memory",
     ),
     key("limits.connections", Shape::Count(CONNECTIONS), "Connections at once, over all listeners"),
+    key(
+        "limits.connections_per_address",
+        other("number, 1 to 1000000", "that of `connections`"),
+        "Connections at once from one IPv4 address, or from one IPv6 network of 64 bits. `trusted_proxies` do not count",
+    ),
+    key("limits.streams", Shape::Count(STREAMS), "Requests at once on one HTTP/2 connection"),
+    key(
+        "limits.requests_per_connection",
+        Shape::Count(REQUESTS_PER_CONNECTION),
+        "Requests on one connection before it is closed, after the last answer",
+    ),
+    key(
+        "limits.requests",
+        Shape::Count(REQUESTS),
+        "Requests at once, over all connections. More are answered 503 `overloaded` before anything is done for them",
+    ),
     key("limits.header_timeout", Shape::Duration(HEADER_TIMEOUT), "From the first byte of a request head to its last"),
-    key("limits.body_stall", Shape::Duration(BODY_STALL), "Between two reads of a request body"),
+    key(
+        "limits.body_stall",
+        Shape::Duration(BODY_STALL),
+        "How long a request body may come more slowly than `min_rate`",
+    ),
     key("limits.keepalive", Shape::Duration(KEEPALIVE), "Between two requests on one connection"),
-    key("limits.write_stall", Shape::Duration(WRITE_STALL), "Until a client takes what is written to it"),
+    key(
+        "limits.write_stall",
+        Shape::Duration(WRITE_STALL),
+        "How long a client may take an answer more slowly than `min_rate`",
+    ),
     key("limits.tls_handshake", Shape::Duration(TLS_HANDSHAKE), "For a TLS handshake"),
+    key(
+        "limits.exchange_time",
+        Shape::Duration(EXCHANGE_TIME),
+        "From the head of a request to the last byte of its answer; WebSockets and event streams end by then, too",
+    ),
+    key(
+        "limits.min_rate",
+        Shape::Size(MIN_RATE),
+        "Bytes a second that a client must bring or take while the gateway waits for it",
+    ),
+    key("streams", OPTIONAL, "When WebSockets, event streams and gRPC calls end, where a route does not say otherwise"),
+    key(
+        "streams.end_at_expiry",
+        Shape::Bool { default: true },
+        "They end when the token expires that opened them. `false` leaves that to the upstream",
+    ),
+    key("streams.expiry_grace", Shape::Duration(EXPIRY_GRACE), "So long after it"),
 ];
 
 /// [`KEYS`] as a Markdown table.

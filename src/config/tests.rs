@@ -110,7 +110,7 @@ fn relative_paths_start_at_the_folder_of_the_file() {
     ));
     assert_eq!(settings.policies.path, PathBuf::from("etc/rules"));
     assert_eq!(settings.audit, AuditDestination::File("/var/log/audit.jsonl".into()));
-    let tls = settings.listeners[0].tls.clone().unwrap();
+    let tls = settings.listeners[0].tls.clone().unwrap().default;
     assert_eq!((tls.certificate, tls.private_key), ("etc/../tls/c.pem".into(), "etc/k.pem".into()));
     assert_eq!(compiled(&with("")).policies.path, PathBuf::from("etc/../policies"));
     let file = SourceFile { name: "cogward.yaml".into(), text: with("policies: { path: rules }") };
@@ -347,6 +347,35 @@ fn a_report_that_is_full_is_a_refusal() {
     let (settings, report) = compile(&providers(&warnings));
     assert!(!report.has_errors());
     assert!(settings.is_none());
+}
+
+#[test]
+fn files_of_a_listener_are_taken_over_while_it_serves_and_other_listeners_are_not() {
+    let tls = |address: &str, name: &str| {
+        format!("{{ address: '{address}', tls: {{ certificate: {name}, private_key: k }} }}")
+    };
+    let settings = |items: &[String]| compiled(&with(&format!("listeners: [{}]", items.join(", "))));
+    let (a, b, plain) = (tls("1.1.1.1:1", "a"), tls("1.1.1.1:2", "b"), "{ address: '1.1.1.1:3' }".to_owned());
+    let old = settings(&[a.clone(), b.clone(), plain.clone()]);
+    let names = |settings: &Settings| {
+        let name = |listener: &Listener| listener.tls.as_ref().map(|tls| tls.default.certificate.display().to_string());
+        settings.listeners.iter().map(name).collect::<Vec<_>>()
+    };
+    let some = |name: &str| Some(format!("etc/{name}"));
+    let c = tls("1.1.1.1:2", "c");
+    for (items, kept, left) in [
+        (vec![a.clone(), c.clone(), plain.clone()], &[][..], [some("a"), some("c"), None]),
+        // In another order, and beside listeners that need a restart.
+        (vec![plain.clone(), c.clone(), a.clone()], &[], [some("a"), some("c"), None]),
+        (vec![c.clone(), tls("1.1.1.1:9", "d")], &["listeners"], [some("a"), some("c"), None]),
+        (vec![a, c, tls("1.1.1.1:3", "d")], &["listeners.tls"], [some("a"), some("c"), None]),
+        (vec!["{ address: '1.1.1.1:1' }".to_owned(), b, plain], &["listeners.tls"], [some("a"), some("b"), None]),
+    ] {
+        let mut new = settings(&items);
+        assert_eq!(new.keep_until_restart(&old), kept, "{items:?}");
+        assert_eq!(names(&new), left, "{items:?}");
+        assert_eq!(new.continued_listeners(&old), [Some(0), Some(1), Some(2)], "{items:?}");
+    }
 }
 
 #[test]

@@ -1,9 +1,15 @@
 //! The section `upstreams`: where allowed requests go.
 
+mod health;
+mod tls;
+
+pub use health::{HealthCheck, OutlierEjection};
+pub use tls::UpstreamTls;
+
 use super::{
-    Endpoint, Timeouts, Upstream, UpstreamHost,
-    bounds::{CONNECT, IDLE, READ, STREAM_IDLE, WRITE},
-    read::{Ids, each_once, or, within},
+    Endpoint, Protocol, Timeouts, Upstream, UpstreamHost,
+    bounds::{CONNECT, IDLE, READ, RETRIES, STREAM_IDLE, WRITE},
+    read::{Ids, count, each_once, or, within, word},
     url::{Site, authority_parts},
 };
 use crate::yaml::{Cursor, MapCursor};
@@ -22,9 +28,28 @@ fn upstream(at: &Cursor<'_>, ids: &mut Ids) -> Option<Upstream> {
     let endpoints = map.require("endpoints").and_then(|at| each_once(&at.list()?, endpoint));
     let host = or(&mut map, "host", || UpstreamHost::Preserve, host);
     let timeouts = or(&mut map, "timeouts", Timeouts::default, |at| Timeouts::read(at, Timeouts::default()));
+    let protocol = or(&mut map, "protocol", Protocol::default, |at| word(at, PROTOCOLS));
+    let tls = or(&mut map, "tls", || None, |at| tls::tls(at).map(Some));
+    let health_check = or(&mut map, "health_check", || None, |at| health::health_check(at).map(Some));
+    let outlier_ejection = or(&mut map, "outlier_ejection", OutlierEjection::default, health::outlier_ejection);
+    let retries = count(&mut map, "retries", &RETRIES);
+    let (endpoints, tls) = (endpoints?, tls?);
+    let fits = tls::check(map.here(), &endpoints, tls.as_ref());
     map.finish();
-    Some(Upstream { id: id?, endpoints: endpoints?, host: host?, timeouts: timeouts? })
+    Some(Upstream {
+        id: id?,
+        endpoints: fits.then_some(endpoints)?,
+        host: host?,
+        timeouts: timeouts?,
+        protocol: protocol?,
+        tls: tls.unwrap_or_default(),
+        health_check: health_check?,
+        outlier_ejection: outlier_ejection?,
+        retries: retries?,
+    })
 }
+
+const PROTOCOLS: &[(&str, Protocol)] = &[("http1", Protocol::Http1), ("http2", Protocol::Http2)];
 
 fn endpoint(at: &Cursor<'_>) -> Option<Endpoint> {
     let text = at.text()?;

@@ -4,10 +4,11 @@
 //! HTTP/1 exchanges are ended by the guarded stream, HTTP/2 ones by dropping their future, which resets the stream alone.
 
 use std::{
+    fmt,
     net::SocketAddr,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU8, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -16,23 +17,27 @@ use pingora::protocols::{Digest, http::ServerSession};
 use tokio::{sync::Notify, time::Instant};
 
 use super::{
-    drain::{Draining, Permit},
-    guard::BODY_PROGRESS,
+    crowd::{Place, Turn},
+    drain::Draining,
+    expiring,
+    guard::due,
+    refusal::EdgeEvent,
 };
+use crate::{config::Limits, request::ClientCertificate};
 
 /// What the TLS handshake of a connection told.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TlsFacts {
     /// The server name that the client asked for.
     pub server_name: Option<String>,
-    /// The client's certificate, DER.
-    pub client_certificate: Option<Vec<u8>>,
+    /// The client's certificate: verified for this connection.
+    pub client_certificate: Option<Arc<ClientCertificate>>,
 }
 
 /// What an exchange has turned into after `101 Switching Protocols`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tunnel {
-    /// WebSocket: it is told why it ends, by a Close frame 1008.
+    /// WebSocket: it is told why it ends, by a Close frame.
     WebSocket,
     /// Anything else: it just ends.
     Opaque,
@@ -43,17 +48,49 @@ pub enum Tunnel {
 pub enum Cut {
     /// Its deadline has passed ([`Exchange::expire_in`]).
     Expired,
-    /// The request body stopped coming.
+    /// The request body stopped coming, or came too slowly.
     BodyStalled,
     /// The chunked framing of the request body is broken.
     BodyMalformed,
-    /// The client stopped taking the answer.
+    /// The client stopped taking the answer, or took it too slowly.
     WriteStalled,
     /// An HTTP/2 preface, frame or header block was begun and not finished.
     FrameStalled,
+    /// The gateway stops, and the grace is over.
+    Shutdown,
+    /// It has lived as long as any exchange may.
+    Outlived,
+    /// Too many HTTP/2 frames that ask for nothing, or too many requests that were reset.
+    Flooded,
 }
 
+/// What the peers of a WebSocket are told at its end (RFC 6455 section 7.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Farewell {
+    /// The status code for the client.
+    pub(super) client: u16,
+    /// The status code for the upstream, in the client's name.
+    pub(super) upstream: u16,
+    /// The reason.
+    pub(super) text: &'static str,
+}
+
+/// The endpoint goes away.
+const GOING_AWAY: u16 = 1001;
+/// A policy says so.
+const POLICY_VIOLATION: u16 = 1008;
+
 impl Cut {
+    /// What is said; nothing where the client has stopped to listen.
+    pub(super) const fn farewell(self) -> Option<Farewell> {
+        match self {
+            Cut::Expired => Some(Farewell { client: POLICY_VIOLATION, upstream: GOING_AWAY, text: "token expired" }),
+            Cut::Shutdown => Some(Farewell { client: GOING_AWAY, upstream: GOING_AWAY, text: "gateway stops" }),
+            Cut::Outlived => Some(Farewell { client: GOING_AWAY, upstream: GOING_AWAY, text: "open for too long" }),
+            Cut::BodyStalled | Cut::BodyMalformed | Cut::WriteStalled | Cut::FrameStalled | Cut::Flooded => None,
+        }
+    }
+
     const fn code(self) -> u8 {
         match self {
             Cut::Expired => 1,
@@ -61,13 +98,26 @@ impl Cut {
             Cut::BodyMalformed => 3,
             Cut::WriteStalled => 4,
             Cut::FrameStalled => 5,
+            Cut::Flooded => 6,
+            Cut::Shutdown => 7,
+            Cut::Outlived => 8,
         }
     }
 
+    /// Every cause.
+    pub const ALL: [Cut; 8] = [
+        Cut::Expired,
+        Cut::BodyStalled,
+        Cut::BodyMalformed,
+        Cut::WriteStalled,
+        Cut::FrameStalled,
+        Cut::Flooded,
+        Cut::Shutdown,
+        Cut::Outlived,
+    ];
+
     fn from_code(code: u8) -> Option<Cut> {
-        [Cut::Expired, Cut::BodyStalled, Cut::BodyMalformed, Cut::WriteStalled, Cut::FrameStalled]
-            .into_iter()
-            .find(|cut| cut.code() == code)
+        Cut::ALL.into_iter().find(|cut| cut.code() == code)
     }
 }
 
@@ -80,23 +130,27 @@ pub struct Conn {
     opened: Instant,
     /// Milliseconds after `opened`; 0 is none.
     deadline: AtomicU64,
+    /// The latest `deadline` of this exchange.
+    latest: AtomicU64,
     tunnel: AtomicU8,
     cut: AtomicU8,
-    /// Held for as long as anything knows the connection.
-    _permit: Permit,
+    shed: AtomicBool,
+    place: Place,
 }
 
 impl Conn {
-    pub(super) fn new(peer: SocketAddr, tls: Option<TlsFacts>, draining: Draining, permit: Permit) -> Conn {
+    pub(super) fn new(peer: SocketAddr, tls: Option<TlsFacts>, draining: Draining, place: Place) -> Conn {
         Conn {
             peer,
             tls,
             draining,
             opened: Instant::now(),
             deadline: AtomicU64::new(0),
+            latest: AtomicU64::new(0),
             tunnel: AtomicU8::new(0),
             cut: AtomicU8::new(0),
-            _permit: permit,
+            shed: AtomicBool::new(false),
+            place,
         }
     }
 
@@ -120,11 +174,35 @@ impl Conn {
         self.draining.has_begun()
     }
 
-    /// Forgets what belonged to the exchange before.
-    pub(super) fn begin_exchange(&self) {
-        self.deadline.store(0, Relaxed);
+    /// Whether the process stops.
+    pub(super) fn draining(&self) -> &Draining {
+        &self.draining
+    }
+
+    /// Forgets what belonged to the exchange before. The new one lives so long at most.
+    pub(super) fn begin_exchange(&self, within: Duration) {
+        let latest = self.after(within);
+        self.latest.store(latest, Relaxed);
+        self.deadline.store(latest, Relaxed);
         self.tunnel.store(0, Relaxed);
         self.cut.store(0, Relaxed);
+    }
+
+    /// A turn among the requests in flight. Without one the exchange is to be answered `overloaded`.
+    pub(super) fn take_turn(&self, most: usize) -> Option<Turn> {
+        let turn = self.place.crowd.turn(most);
+        self.shed.store(turn.is_none(), Relaxed);
+        turn
+    }
+
+    /// The same for a stream, which keeps by itself what came of it.
+    fn turn(&self, most: usize) -> Option<Turn> {
+        self.place.crowd.turn(most)
+    }
+
+    /// Tells whoever keeps account.
+    pub(super) fn tell(&self, event: EdgeEvent) {
+        self.place.told.note(event);
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
@@ -142,19 +220,36 @@ impl Conn {
         }
     }
 
-    pub(super) fn note_cut(&self, cut: Cut) {
-        self.cut.store(cut.code(), Relaxed);
+    pub(super) fn set_tunnel(&self, tunnel: Tunnel) {
+        let code = match tunnel {
+            Tunnel::WebSocket => 1,
+            Tunnel::Opaque => 2,
+        };
+        self.tunnel.store(code, Relaxed);
     }
 
-    fn expire_in(&self, remaining: Duration) {
-        let after = self.opened.elapsed().saturating_add(remaining).as_millis();
-        // A deadline beyond what a timer can hold is none.
-        self.deadline.store(u64::try_from(after).ok().filter(|ms| *ms < FAR_AWAY).map_or(0, |ms| ms.max(1)), Relaxed);
+    pub(super) fn note_cut(&self, cut: Cut) {
+        self.cut.store(cut.code(), Relaxed);
+        self.tell(EdgeEvent::Cut(cut));
+    }
+
+    pub(super) fn expire_in(&self, remaining: Duration) {
+        self.deadline.store(self.after(remaining).min(self.latest.load(Relaxed)), Relaxed);
+    }
+
+    /// What it means that the deadline has passed.
+    pub(super) fn time_up(&self) -> Cut {
+        if self.deadline.load(Relaxed) < self.latest.load(Relaxed) { Cut::Expired } else { Cut::Outlived }
+    }
+
+    /// As a deadline holds it.
+    fn after(&self, within: Duration) -> u64 {
+        u64::try_from(self.opened.elapsed().saturating_add(within).as_millis()).unwrap_or(u64::MAX).clamp(1, FAR_AWAY)
     }
 }
 
-/// A year, in milliseconds: no exchange lives longer.
-const FAR_AWAY: u64 = 365 * 24 * 60 * 60 * 1000;
+/// Thirty years, in milliseconds: a timer can hold it, and no connection lives longer.
+const FAR_AWAY: u64 = 30 * 365 * 24 * 60 * 60 * 1000;
 
 /// One request and its answer: how a filter reaches the edge.
 #[derive(Clone, Debug)]
@@ -180,8 +275,16 @@ impl Exchange {
         &self.conn
     }
 
+    /// Whether there are as many requests as the limits allow: this one is to be answered `overloaded`, and nothing else.
+    pub fn is_shed(&self) -> bool {
+        match &self.stream {
+            Some(stream) => stream.turn.is_none(),
+            None => self.conn.shed.load(Relaxed),
+        }
+    }
+
     /// Ends the exchange after this time, whatever it does then: a WebSocket gets Close 1008, a HTTP/2 stream a reset, anything else a
-    /// closed connection. Called again, it replaces the time.
+    /// closed connection without the end of its body. Called again, it replaces the time. Never later than the limits say.
     pub fn expire_in(&self, remaining: Duration) {
         match &self.stream {
             Some(stream) => stream.expire_in(remaining),
@@ -189,14 +292,25 @@ impl Exchange {
         }
     }
 
+    /// Lets an HTTP/2 session end at the time of [`Exchange::expire_in`] by an error that filters see, so that they can still end the
+    /// answer. For each attempt, before the request is sent; [`Exchange::unwatch`] must come before the next one and before an answer.
+    pub fn watch(&self, session: &mut ServerSession) {
+        if let Some(stream) = &self.stream {
+            expiring::watch(session, stream);
+        }
+    }
+
+    /// Gives back the session as it was before [`Exchange::watch`].
+    pub fn unwatch(&self, session: &mut ServerSession) {
+        if let Some(stream) = &self.stream {
+            expiring::unwatch(session, stream);
+        }
+    }
+
     /// The upstream has agreed to switch protocols: from now on bytes pass in both directions. Must be called before the 101 is
     /// written; without it the client's bytes are held back as a next request.
     pub fn upgraded(&self, tunnel: Tunnel) {
-        let code = match tunnel {
-            Tunnel::WebSocket => 1,
-            Tunnel::Opaque => 2,
-        };
-        self.conn.tunnel.store(code, Relaxed);
+        self.conn.set_tunnel(tunnel);
     }
 
     /// A request body is awaited: on HTTP/2 the body clock starts. The clock of an HTTP/1 body runs by itself.
@@ -235,33 +349,66 @@ tokio::task_local! {
     pub(super) static CUTOFF: Arc<Cutoff>;
 }
 
+/// How long an exchange that is told politely to end may take to do so.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// When an HTTP/2 exchange ends at the latest.
-#[derive(Debug)]
 pub(super) struct Cutoff {
     body_stall: Duration,
+    /// The least bytes of a body in that time.
+    due: usize,
+    /// The latest end of the exchange.
+    latest: Option<Instant>,
+    /// Among the requests in flight.
+    turn: Option<Turn>,
     times: Mutex<Times>,
     earlier: Notify,
     cut: AtomicU8,
+    /// A session that was watched.
+    parked: Mutex<Option<ServerSession>>,
 }
 
-#[derive(Debug, Default)]
+impl fmt::Debug for Cutoff {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cutoff").field("times", &self.times).finish_non_exhaustive()
+    }
+}
+
+#[derive(Debug)]
 struct Times {
     expires: Option<Instant>,
+    /// The session knows by itself when it expires.
+    polite: bool,
     body: Option<Instant>,
     window: usize,
 }
 
 impl Times {
-    fn next(&self) -> Option<(Instant, Cut)> {
-        let expires = self.expires.map(|at| (at, Cut::Expired));
+    fn time_up(&self, latest: Option<Instant>) -> Cut {
+        if self.expires < latest { Cut::Expired } else { Cut::Outlived }
+    }
+
+    fn next(&self, latest: Option<Instant>) -> Option<(Instant, Cut)> {
+        let extra = if self.polite { LAST_WORDS } else { Duration::ZERO };
+        let expires = self.expires.map(|at| (at + extra, self.time_up(latest)));
         let body = self.body.map(|at| (at, Cut::BodyStalled));
         [expires, body].into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 }
 
 impl Cutoff {
-    pub(super) fn new(body_stall: Duration) -> Cutoff {
-        Cutoff { body_stall, times: Mutex::default(), earlier: Notify::new(), cut: AtomicU8::new(0) }
+    pub(super) fn new(conn: &Conn, limits: &Limits) -> Cutoff {
+        let latest = Instant::now().checked_add(limits.exchange_time);
+        Cutoff {
+            body_stall: limits.body_stall,
+            due: due(limits.min_rate, limits.body_stall),
+            latest,
+            turn: conn.turn(limits.requests),
+            times: Mutex::new(Times { expires: latest, polite: false, body: None, window: 0 }),
+            earlier: Notify::new(),
+            cut: AtomicU8::new(0),
+            parked: Mutex::default(),
+        }
     }
 
     fn times(&self) -> std::sync::MutexGuard<'_, Times> {
@@ -269,12 +416,49 @@ impl Cutoff {
     }
 
     fn expire_in(&self, remaining: Duration) {
-        self.times().expires = Instant::now().checked_add(remaining);
+        let at = Instant::now().checked_add(remaining);
+        self.times().expires = [at, self.latest].into_iter().flatten().min();
         self.earlier.notify_one();
     }
 
+    /// Whether the session knows by itself when it expires; it is then reset a moment later only.
+    pub(super) fn set_polite(&self, polite: bool) {
+        self.times().polite = polite;
+        self.earlier.notify_one();
+    }
+
+    /// Resolves when the exchange has expired, by what is known when it is asked.
+    pub(super) async fn expired(&self) {
+        let at = self.times().expires;
+        match at {
+            Some(at) => tokio::time::sleep_until(at).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    pub(super) fn note_cut(&self, cut: Cut) {
+        self.cut.store(cut.code(), Relaxed);
+    }
+
+    /// What it means that the exchange has expired.
+    pub(super) fn time_up(&self) -> Cut {
+        self.times().time_up(self.latest)
+    }
+
+    /// Keeps a session until it is asked for.
+    pub(super) fn park(&self, session: ServerSession) {
+        *self.parked.lock().unwrap_or_else(PoisonError::into_inner) = Some(session);
+    }
+
+    pub(super) fn unpark(&self) -> Option<ServerSession> {
+        self.parked.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
     fn body_awaited(&self) {
-        self.times().body = Some(Instant::now() + self.body_stall);
+        let mut times = self.times();
+        times.body = Some(Instant::now() + self.body_stall);
+        times.window = 0;
+        drop(times);
         self.earlier.notify_one();
     }
 
@@ -282,7 +466,7 @@ impl Cutoff {
         let mut times = self.times();
         times.window = times.window.saturating_add(bytes);
         // Later, never earlier: the waiter finds it when it wakes.
-        if times.window >= BODY_PROGRESS && times.body.is_some() {
+        if times.window >= self.due && times.body.is_some() {
             times.window = 0;
             times.body = Some(Instant::now() + self.body_stall);
         }
@@ -295,7 +479,7 @@ impl Cutoff {
     /// Resolves when the exchange must end.
     pub(super) async fn fires(&self) -> Cut {
         loop {
-            let next = self.times().next();
+            let next = self.times().next(self.latest);
             let Some((at, _)) = next else {
                 self.earlier.notified().await;
                 continue;
@@ -304,10 +488,10 @@ impl Cutoff {
                 () = tokio::time::sleep_until(at) => {}
                 () = self.earlier.notified() => {}
             }
-            if let Some((at, cut)) = self.times().next()
+            if let Some((at, cut)) = self.times().next(self.latest)
                 && at <= Instant::now()
             {
-                self.cut.store(cut.code(), Relaxed);
+                self.note_cut(cut);
                 return cut;
             }
         }

@@ -15,7 +15,7 @@ use std::{
 use pingora::apps::HttpServerApp;
 use tokio::{
     signal::unix::{SignalKind, signal},
-    sync::{Notify, mpsc, watch},
+    sync::{Notify, futures::OwnedNotified, mpsc, watch},
     task::JoinSet,
 };
 
@@ -39,6 +39,9 @@ pub struct Stop {
     pub grace: Duration,
 }
 
+/// How long WebSockets may then take to be told.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
 /// How a stop went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DrainOutcome {
@@ -50,16 +53,38 @@ pub struct DrainOutcome {
 
 /// Whether the edge is stopping.
 #[derive(Clone, Debug, Default)]
-pub struct Draining(Arc<AtomicBool>);
+pub struct Draining(Arc<Stage>);
+
+#[derive(Debug, Default)]
+struct Stage {
+    has_begun: AtomicBool,
+    is_over: AtomicBool,
+    over: Arc<Notify>,
+}
 
 impl Draining {
     /// From now on readiness is red, and answers close their connection.
     pub fn has_begun(&self) -> bool {
-        self.0.load(SeqCst)
+        self.0.has_begun.load(SeqCst)
     }
 
     fn begin(&self) {
-        self.0.store(true, SeqCst);
+        self.0.has_begun.store(true, SeqCst);
+    }
+
+    /// The grace is over as well.
+    pub(super) fn is_over(&self) -> bool {
+        self.0.is_over.load(SeqCst)
+    }
+
+    /// Resolves when the grace ends; whoever asks looks at [`Draining::is_over`] once more before waiting.
+    pub(super) fn over(&self) -> OwnedNotified {
+        Arc::clone(&self.0.over).notified_owned()
+    }
+
+    fn end(&self) {
+        self.0.is_over.store(true, SeqCst);
+        self.0.over.notify_waiters();
     }
 }
 
@@ -134,6 +159,8 @@ impl Edge {
         app.http_cleanup().await;
         finish(&census, grace, &mut stops).await;
         let cut = census.open();
+        draining.end();
+        let _ = tokio::time::timeout(LAST_WORDS, census.is_empty()).await;
         for mut tasks in connections {
             tasks.shutdown().await;
         }

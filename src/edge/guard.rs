@@ -5,11 +5,14 @@
 //! Reads no head (`head` does) and no message. On the fast path it reads no clock and makes no timer: those start when a read or
 //! write would block. Invariant: once a limit has been passed, every later read fails.
 
+mod budget;
 mod clock;
+mod farewell;
 mod frames;
 mod framing;
 mod linger;
 mod output;
+mod pace;
 mod stream;
 
 use std::{
@@ -18,7 +21,6 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 use bytes::BytesMut;
@@ -30,15 +32,17 @@ use tokio::{
 
 use self::{
     clock::Clock,
+    farewell::Talk,
     frames::{Http2Frames, Progress},
     output::Output,
+    pace::Pace,
 };
-pub(super) use self::{frames::PREFACE, framing::Body, linger::turn_away};
-use super::conn::{Conn, Cut};
+pub(super) use self::{frames::PREFACE, framing::Body, linger::turn_away, pace::due};
+use super::{
+    conn::{Conn, Cut, Tunnel},
+    refusal::EdgeEvent,
+};
 use crate::config::Limits;
-
-/// A body that brings fewer bytes than this in one `body_stall` has stalled.
-pub(super) const BODY_PROGRESS: usize = 64;
 
 /// How much of a next request is taken in while one is served.
 const AHEAD: usize = 16 * 1024;
@@ -56,11 +60,13 @@ pub(super) struct Guard {
     /// Read, and not handed over yet.
     input: BytesMut,
     output: Output,
-    /// Body bytes since the stall clock started.
-    window: usize,
-    stall: Clock,
+    /// The pace of the body, and of what was begun on HTTP/2.
+    pace: Pace,
     deadline: Clock,
+    /// When that clock rings: not after the deadline, perhaps before it.
     deadline_at: Option<Instant>,
+    /// What is said on a WebSocket.
+    talk: Option<Box<Talk>>,
     failed: bool,
 }
 
@@ -107,10 +113,10 @@ impl Guard {
             protocol: Protocol::Http1(Flow::Rest),
             input: BytesMut::new(),
             output: Output::default(),
-            window: 0,
-            stall: Clock::default(),
+            pace: Pace::default(),
             deadline: Clock::default(),
             deadline_at: None,
+            talk: None,
             failed: false,
         }
     }
@@ -130,8 +136,10 @@ impl Guard {
 
     /// Lets pingora read the first `length` bytes of the input as a head, and then this body.
     pub(super) fn grant(&mut self, length: usize, body: Body) {
-        self.conn.begin_exchange();
-        self.stall.stop();
+        self.conn.begin_exchange(self.limits.exchange_time);
+        self.pace.rest();
+        self.output.rest();
+        self.talk = None;
         self.protocol = Protocol::Http1(Flow::Head { left: length.min(self.input.len()), body });
     }
 
@@ -145,7 +153,8 @@ impl Guard {
 
     /// Everything, also what has been read, is HTTP/2 from now on.
     pub(super) fn into_http2(mut self) -> Guard {
-        self.protocol = Protocol::Http2(Http2Frames::default());
+        self.protocol = Protocol::Http2(Http2Frames::new());
+        self.output.follow_http2();
         self
     }
 
@@ -157,7 +166,7 @@ impl Guard {
     /// Whether the client may still be sending what nobody will read.
     fn is_unread(&self) -> bool {
         match &self.protocol {
-            Protocol::Http1(flow) => !matches!(flow, Flow::Rest) || !self.input.is_empty(),
+            Protocol::Http1(flow) => !matches!(flow, Flow::Rest) || !self.input.is_empty() || self.has_parted(),
             Protocol::Http2(_) => false,
         }
     }
@@ -217,7 +226,7 @@ impl Guard {
         }
         let Ok(taken) = body.take(fresh) else {
             buf.set_filled(before);
-            return self.fail(cx, Cut::BodyMalformed);
+            return self.fail(Cut::BodyMalformed);
         };
         let complete = body.is_complete();
         if let Some(surplus) = fresh.get(taken..).filter(|surplus| !surplus.is_empty()) {
@@ -228,38 +237,21 @@ impl Guard {
             self.input = input;
             buf.set_filled(before + taken);
         }
-        self.window += taken;
+        self.pace.moved(taken);
         if complete {
             self.protocol = Protocol::Http1(Flow::Rest);
-            self.stall.stop();
+            self.pace.rest();
         }
         Poll::Ready(Ok(()))
     }
 
     fn await_body(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let stall = self.limits.body_stall;
-        if self.is_stalled(cx, stall) {
-            return self.fail(cx, Cut::BodyStalled);
+        let within = self.limits.body_stall;
+        // SECURITY: `a_body_that_drips_is_cut`, `a_body_below_the_least_rate_is_cut`.
+        if self.pace.is_too_slow(cx, within, due(self.limits.min_rate, within)) {
+            return self.fail(Cut::BodyStalled);
         }
         self.await_deadline(cx)
-    }
-
-    /// Whether fewer than [`BODY_PROGRESS`] bytes have come in this time.
-    fn is_stalled(&mut self, cx: &mut Context<'_>, within: Duration) -> bool {
-        loop {
-            let window = &mut self.window;
-            let over = self.stall.poll_until(cx, || {
-                *window = 0;
-                Instant::now() + within
-            });
-            if over.is_pending() {
-                return false;
-            }
-            if self.window < BODY_PROGRESS {
-                return true;
-            }
-            self.stall.stop();
-        }
     }
 
     /// The request is complete: what comes now belongs to the next one, and only the end of the connection is told.
@@ -276,18 +268,27 @@ impl Guard {
     }
 
     fn read_tunnel(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.is_expired(cx) {
-            return self.fail(cx, Cut::Expired);
+        // SECURITY: what a client says after its token has expired does not pass:
+        // `a_frame_that_comes_after_the_expiry_does_not_reach_the_upstream`.
+        if let Some(parted) = self.read_farewell(cx, buf) {
+            return parted.map(Ok);
         }
-        if !self.input.is_empty() {
+        if self.conn.tunnel() == Some(Tunnel::Opaque) && self.is_expired(cx) {
+            return self.fail(self.conn.time_up());
+        }
+        let before = buf.filled().len();
+        if self.input.is_empty() {
+            ready!(Pin::new(&mut self.io).poll_read(cx, buf))?;
+        } else {
             let given = self.input.len().min(buf.remaining());
             buf.put_slice(&self.input.split_to(given));
-            return Poll::Ready(Ok(()));
         }
-        Pin::new(&mut self.io).poll_read(cx, buf)
+        self.heard(buf.filled().get(before..).unwrap_or_default());
+        Poll::Ready(Ok(()))
     }
 
     fn read_http2(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.note_sent();
         let Protocol::Http2(frames) = &mut self.protocol else { return Poll::Pending };
         let before = buf.filled().len();
         if self.input.is_empty() {
@@ -301,59 +302,87 @@ impl Guard {
         }
         let fresh = buf.filled().get(before..).unwrap_or_default();
         match frames.follow(fresh) {
-            Progress::Rested => self.stall.stop(),
-            Progress::Unfinished if frames.is_in_data() => self.window += fresh.len(),
-            Progress::Unfinished => {}
+            Progress::Rested => self.pace.rest(),
+            Progress::Unfinished => self.pace.moved(if frames.is_in_data() { fresh.len() } else { 0 }),
+            Progress::Flooded => {
+                buf.set_filled(before);
+                self.output.say_calm_down(&mut self.io, cx);
+                return self.fail(Cut::Flooded);
+            }
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Takes account of what h2 has written by itself.
+    fn note_sent(&mut self) {
+        let sent = self.output.take_sent();
+        if let Protocol::Http2(frames) = &mut self.protocol {
+            frames.sent_data(sent.data);
+        }
+        (0..sent.refusals).for_each(|_| self.conn.tell(EdgeEvent::StreamRefused));
+        (0..sent.goodbyes).for_each(|_| self.conn.tell(EdgeEvent::ConnectionRefused));
     }
 
     fn await_frame(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Protocol::Http2(frames) = &self.protocol else { return Poll::Pending };
         if !frames.is_unfinished() {
-            self.stall.stop();
+            self.pace.rest();
             return Poll::Pending;
         }
-        let within = if frames.is_in_data() { self.limits.body_stall } else { self.limits.header_timeout };
-        if self.is_stalled(cx, within) { self.fail(cx, Cut::FrameStalled) } else { Poll::Pending }
+        let (within, due) = match frames.is_in_data() {
+            true => (self.limits.body_stall, due(self.limits.min_rate, self.limits.body_stall)),
+            false => (self.limits.header_timeout, usize::MAX),
+        };
+        if self.pace.is_too_slow(cx, within, due) { self.fail(Cut::FrameStalled) } else { Poll::Pending }
     }
 
     fn await_deadline(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.is_expired(cx) { self.fail(cx, Cut::Expired) } else { Poll::Pending }
+        if self.is_expired(cx) { self.fail(self.conn.time_up()) } else { Poll::Pending }
     }
 
     /// Whether the deadline of the exchange has passed; if not, the task is woken then.
     fn is_expired(&mut self, cx: &mut Context<'_>) -> bool {
         let Some(at) = self.conn.deadline() else { return false };
-        if self.deadline_at.replace(at) != Some(at) {
+        // A clock that rings too early rings for the exchange before; to set it anew for each would cost more.
+        if self.deadline_at.is_none_or(|rings| rings > at) {
             self.deadline.stop();
         }
-        self.deadline.poll_until(cx, || at).is_ready()
+        loop {
+            let rings = &mut self.deadline_at;
+            if self.deadline.poll_until(cx, || *rings.insert(at)).is_pending() {
+                return false;
+            }
+            if at <= Instant::now() {
+                return true;
+            }
+            self.deadline.stop();
+        }
     }
 
-    /// Ends the exchange. A WebSocket is told, where a frame may stand.
-    fn fail(&mut self, cx: &mut Context<'_>, cut: Cut) -> Poll<io::Result<()>> {
+    /// Ends the exchange.
+    fn fail(&mut self, cut: Cut) -> Poll<io::Result<()>> {
         if !self.failed {
             self.failed = true;
             self.conn.note_cut(cut);
             tracing::debug!(peer = %self.conn.peer(), ?cut, "the edge has ended an exchange");
-            if cut == Cut::Expired {
-                self.output.say_goodbye(&mut self.io, cx);
-            }
         }
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the edge has ended this exchange")))
     }
 
     /// What a write that would block means: wait on, or the end.
     fn await_write<T>(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
-        let cut = if self.is_expired(cx) {
-            Cut::Expired
-        } else if self.output.is_stalled(cx, self.limits.write_stall) {
+        let cut = if self.conn.tunnel() != Some(Tunnel::WebSocket) && self.is_expired(cx) {
+            self.conn.time_up()
+        } else if self.output.is_stalled(
+            cx,
+            self.limits.write_stall,
+            due(self.limits.min_rate, self.limits.write_stall),
+        ) {
             Cut::WriteStalled
         } else {
             return Poll::Pending;
         };
-        self.fail(cx, cut).map(|failed| failed.and(Err(io::ErrorKind::TimedOut.into())))
+        self.fail(cut).map(|failed| failed.and(Err(io::ErrorKind::TimedOut.into())))
     }
 
     /// Writes out what is buffered.
@@ -364,13 +393,15 @@ impl Guard {
         }
     }
 
-    /// Where a tunnel is written to, its frames are followed; an exchange over its deadline is written no further.
-    fn before_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.is_expired(cx) {
-            return self.fail(cx, Cut::Expired);
+    /// How many of these bytes may be written; `None` where they are thrown away. Where a tunnel is written to, its frames are
+    /// followed; an exchange over its deadline is written no further.
+    fn before_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<Option<usize>>> {
+        let tunnel = self.conn.tunnel();
+        if tunnel != Some(Tunnel::WebSocket) && self.is_expired(cx) {
+            return self.fail(self.conn.time_up()).map_ok(|()| None);
         }
-        self.output.follow(self.conn.tunnel());
-        Poll::Ready(Ok(()))
+        self.output.follow(tunnel);
+        self.poll_last_words(cx, bytes).map(Ok)
     }
 }
 

@@ -18,9 +18,6 @@ use super::{
     refusal::Served,
 };
 
-/// Requests on one connection before it is closed, so that its memory and its load balancing start anew.
-const REQUESTS: u32 = 10_000;
-
 /// How long the rest of a body that nobody wants may take, to keep the connection.
 const DRAIN: Duration = Duration::from_secs(2);
 
@@ -42,10 +39,13 @@ where
             }
         }
         greeting = Greeting::Http1;
+        // Given back when the answer is written.
+        let _turn = guard.conn().take_turn(guard.limits().requests);
+        let reuses = u32::try_from(guard.limits().requests_per_connection).unwrap_or(u32::MAX) - 1;
         let mut session = ServerSession::new_http1(guard);
         match settings.take() {
             Some(settings) => settings.apply_to_session(&mut session),
-            None => session.set_keepalive_reuses_remaining(Some(REQUESTS)),
+            None => session.set_keepalive_reuses_remaining(Some(reuses)),
         }
         // The guard knows better when a body stalls.
         session.set_read_timeout(None);

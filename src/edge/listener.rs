@@ -17,9 +17,8 @@ use std::{
 
 use pingora::{
     apps::HttpServerApp,
-    listeners::tls::Acceptor,
     protocols::{
-        ALPN, GetSocketDigest, SocketDigest, Ssl, Stream, l4::socket::SocketAddr as PingoraAddr,
+        ALPN, GetSocketDigest, SocketDigest, Stream, l4::socket::SocketAddr as PingoraAddr,
         l4::stream::Stream as L4Stream,
     },
     server::ShutdownWatch,
@@ -32,18 +31,23 @@ use tokio::{
 };
 
 use super::{
-    conn::{Conn, TlsFacts},
-    drain::{Census, Draining, Permit},
+    conn::Conn,
+    crowd::{Crowd, Place},
+    drain::{Census, Draining},
     guard::{Guard, turn_away},
     head::Greeting,
     http1, http2,
-    refusal::{EdgeRefusal, Served},
-    tls::{ServerCertificate, TlsError},
+    refusal::{EdgeEvent, EdgeRefusal, Served},
+    tls::{Handshake, TlsSlot, shake},
 };
 use crate::config::{Limits, Listener};
 
 /// Connections that wait for `accept`.
 const BACKLOG: u32 = 4096;
+
+/// Bytes that the kernel takes for a connection before the first of them can be sent.
+#[cfg(target_os = "linux")]
+const UNSENT: u32 = 128 * 1024;
 
 /// How long a listener may take to answer itself.
 const PROBE: Duration = Duration::from_secs(1);
@@ -57,6 +61,9 @@ const TOLD: usize = 256;
 /// The limits for the next connection: a reload may change them.
 pub type CurrentLimits = Arc<dyn Fn() -> Limits + Send + Sync>;
 
+/// Whether the connections of an address are counted among all connections only: those of a proxy bring many clients.
+pub type IsProxy = Arc<dyn Fn(IpAddr) -> bool + Send + Sync>;
+
 /// Why the edge cannot serve.
 #[derive(Debug, Error)]
 pub enum EdgeError {
@@ -67,14 +74,6 @@ pub enum EdgeError {
         address: SocketAddr,
         /// Why.
         source: io::Error,
-    },
-    /// The certificate of a listener cannot be served.
-    #[error("cannot serve TLS on {address}")]
-    Tls {
-        /// The address as configured.
-        address: SocketAddr,
-        /// Why.
-        source: Box<TlsError>,
     },
     /// A listener was bound, but a connection to it fails.
     #[error("the listener on {address} does not answer: {source}")]
@@ -96,6 +95,7 @@ pub enum EdgeError {
 pub struct Edge {
     bound: Vec<Bound>,
     limits: CurrentLimits,
+    is_proxy: IsProxy,
     census: Arc<Census>,
     draining: Draining,
 }
@@ -103,7 +103,7 @@ pub struct Edge {
 struct Bound {
     listener: TcpListener,
     address: SocketAddr,
-    tls: Option<(Arc<ServerCertificate>, Arc<Acceptor>)>,
+    tls: Option<Arc<TlsSlot>>,
     /// Clients that were quicker than the probe.
     early: Vec<(TcpStream, SocketAddr)>,
 }
@@ -145,7 +145,13 @@ impl Edge {
             let answered = answered.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
             answered.map_err(|source| EdgeError::Silent { address: bound.address, source })?;
         }
-        Ok(Edge { bound, limits, census: Arc::default(), draining: Draining::default() })
+        let is_proxy = Arc::new(|_| false);
+        Ok(Edge { bound, limits, is_proxy, census: Arc::default(), draining: Draining::default() })
+    }
+
+    /// These peers may have as many connections as there are.
+    pub fn behind(self, is_proxy: IsProxy) -> Edge {
+        Edge { is_proxy, ..self }
     }
 
     /// Where the listeners are, in their order; port 0 has become the real one.
@@ -153,9 +159,9 @@ impl Edge {
         self.bound.iter().map(|bound| bound.address).collect()
     }
 
-    /// The certificates of the TLS listeners, in their order: to replace them while they serve.
-    pub fn certificates(&self) -> Vec<Arc<ServerCertificate>> {
-        self.bound.iter().filter_map(|bound| bound.tls.as_ref()).map(|(certificate, _)| certificate.clone()).collect()
+    /// What each listener shakes hands with, in their order; `None` for plain ones. Empty until it is set, which may be done at any time.
+    pub fn tls(&self) -> Vec<Option<Arc<TlsSlot>>> {
+        self.bound.iter().map(|bound| bound.tls.clone()).collect()
     }
 
     /// Whether a stop has begun: for readiness.
@@ -182,6 +188,8 @@ impl Edge {
         let shared = Arc::new(Shared {
             served,
             limits: self.limits,
+            is_proxy: self.is_proxy,
+            crowd: Arc::default(),
             census: self.census,
             draining: self.draining,
             told: Arc::new(Semaphore::new(TOLD)),
@@ -194,15 +202,7 @@ impl Edge {
 
 fn bind(listener: &Listener) -> Result<Bound, EdgeError> {
     let address = listener.address;
-    let tls = match &listener.tls {
-        None => None,
-        Some(files) => {
-            let tls = |fault| EdgeError::Tls { address, source: Box::new(fault) };
-            let certificate = Arc::new(ServerCertificate::read(files).map_err(tls)?);
-            let acceptor = Arc::new(certificate.acceptor().map_err(tls)?);
-            Some((certificate, acceptor))
-        }
-    };
+    let tls = listener.tls.as_ref().map(|_| Arc::default());
     let listen = |source| EdgeError::Listen { address, source };
     let listener = listen_on(address).map_err(listen)?;
     let address = listener.local_addr().map_err(listen)?;
@@ -213,7 +213,22 @@ fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
-    socket.listen(BACKLOG)
+    let listener = socket.listen(BACKLOG)?;
+    hold_little(&listener)?;
+    Ok(listener)
+}
+
+/// A connection of this listener takes no more than a little that is not on its way yet. So one that is read slowly holds no
+/// megabytes, and what it takes is seen soon. Connections inherit it.
+#[cfg(target_os = "linux")]
+fn hold_little(listener: &TcpListener) -> io::Result<()> {
+    // SECURITY: `a_client_that_never_reads_holds_little_memory`.
+    socket2::SockRef::from(listener).set_tcp_notsent_lowat(UNSENT)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn hold_little(_: &TcpListener) -> io::Result<()> {
+    Ok(())
 }
 
 /// A listener with what its connections share.
@@ -226,6 +241,8 @@ pub(super) struct Listening<A> {
 struct Shared<A> {
     served: Served<A>,
     limits: CurrentLimits,
+    is_proxy: IsProxy,
+    crowd: Arc<Crowd>,
     census: Arc<Census>,
     draining: Draining,
     told: Arc<Semaphore>,
@@ -238,7 +255,7 @@ where
     A: HttpServerApp + Send + Sync + 'static,
 {
     let Listening { bound, shared, mut closing } = listening;
-    let tls = bound.tls.as_ref().map(|(_, acceptor)| acceptor);
+    let tls = bound.tls.as_ref();
     let mut connections = JoinSet::new();
     let mut failing = false;
     for client in bound.early {
@@ -303,15 +320,17 @@ impl<A: HttpServerApp + Send + Sync + 'static> Shared<A> {
         self: &Arc<Self>,
         connections: &mut JoinSet<()>,
         (tcp, peer): (TcpStream, SocketAddr),
-        tls: Option<&Arc<Acceptor>>,
+        tls: Option<&Arc<TlsSlot>>,
     ) {
         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
         let limits = (self.limits)();
-        // SECURITY: `a_connection_over_the_cap_is_answered_503`.
-        if let Some(permit) = self.census.admit(limits.connections) {
-            let arrival = Arrival { tcp, peer, permit, limits };
-            connections.spawn(serve(self.clone(), arrival, tls.cloned()));
-            return;
+        match self.place(peer.ip(), &limits) {
+            Ok(place) => {
+                let arrival = Arrival { tcp, peer, place, limits };
+                connections.spawn(serve(self.clone(), arrival, tls.cloned()));
+                return;
+            }
+            Err(why) => self.served.refusals.note(why),
         }
         let answer = self.served.refusals.answer(EdgeRefusal::Overloaded, peer);
         if tls.is_none()
@@ -323,42 +342,53 @@ impl<A: HttpServerApp + Send + Sync + 'static> Shared<A> {
             });
         }
     }
+
+    /// A place for one more connection of this client, or why there is none.
+    fn place(&self, client: IpAddr, limits: &Limits) -> Result<Place, EdgeEvent> {
+        // SECURITY: `a_connection_over_the_cap_is_answered_503`.
+        let permit = self.census.admit(limits.connections).ok_or(EdgeEvent::Crowded)?;
+        let most = limits.connections_per_address;
+        // SECURITY: `one_address_cannot_take_every_connection`.
+        let seat = match most < limits.connections && !(self.is_proxy)(client) {
+            true => Some(self.crowd.seat(client, most).ok_or(EdgeEvent::AddressCrowded)?),
+            false => None,
+        };
+        Ok(Place { crowd: self.crowd.clone(), told: self.served.refusals.clone(), _permit: permit, _seat: seat })
+    }
 }
 
 /// A connection that has a place.
 struct Arrival {
     tcp: TcpStream,
     peer: SocketAddr,
-    permit: Permit,
+    place: Place,
     limits: Limits,
 }
 
-async fn serve<A>(shared: Arc<Shared<A>>, arrival: Arrival, tls: Option<Arc<Acceptor>>)
+async fn serve<A>(shared: Arc<Shared<A>>, arrival: Arrival, tls: Option<Arc<TlsSlot>>)
 where
     A: HttpServerApp + Send + Sync + 'static,
 {
-    let Arrival { tcp, peer, permit, limits } = arrival;
+    let Arrival { tcp, peer, place, limits } = arrival;
     // Without it a small answer may wait for 40 ms; a socket that refuses it is about to fail anyway.
     let _ = tcp.set_nodelay(true);
     let l4 = identified(tcp, peer);
     let (io, facts): (Stream, _) = match tls {
         None => (Box::new(l4), None),
-        // SECURITY: `a_handshake_that_stops_is_closed`.
-        Some(acceptor) => match tokio::time::timeout(limits.tls_handshake, acceptor.tls_handshake(l4)).await {
-            Ok(Ok(stream)) => {
-                let facts = stream.get_ssl().map(|tls| TlsFacts {
-                    server_name: tls.server_name().map(str::to_owned),
-                    client_certificate: tls.peer_certificate_der().map(<[u8]>::to_vec),
-                });
-                (Box::new(stream), Some(facts.unwrap_or_default()))
+        Some(slot) => {
+            let Some(tls) = slot.current() else { return };
+            let shaken = shake(&tls, l4, limits.tls_handshake).await;
+            shared.served.refusals.handshake(shaken.as_ref().map_or_else(|(how, _)| *how, |_| Handshake::Done));
+            match shaken {
+                Ok((stream, facts)) => (Box::new(stream), Some(facts)),
+                // Of the client, who may send what it likes: nothing that an operator must see.
+                Err((_, error)) => return tracing::debug!(%peer, error, "a TLS handshake failed"),
             }
-            Ok(Err(error)) => return tracing::debug!(%peer, %error, "a TLS handshake failed"),
-            Err(_) => return tracing::debug!(%peer, "a TLS handshake took too long"),
-        },
+        }
     };
     let greeting = if facts.is_some() { Greeting::Http1 } else { Greeting::Any };
     let negotiated = io.selected_alpn_proto();
-    let conn = Arc::new(Conn::new(peer, facts, shared.draining.clone(), permit));
+    let conn = Arc::new(Conn::new(peer, facts, shared.draining.clone(), place));
     let guard = Guard::new(io, conn, limits);
     match negotiated {
         Some(ALPN::H2) => http2::serve(&shared.served.app, guard.into_http2(), &shared.shutdown).await,
@@ -374,4 +404,23 @@ fn identified(tcp: TcpStream, peer: SocketAddr) -> L4Stream {
     let mut stream = L4Stream::from(tcp);
     stream.set_socket_digest(digest);
     stream
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_client_that_never_reads_holds_little_memory() {
+        let listener = listen_on("127.0.0.1:0".parse().unwrap()).unwrap();
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        stream.writable().await.unwrap();
+        let (block, mut taken) = (vec![0; 64 * 1024], 0);
+        while let Ok(written) = stream.try_write(&block) {
+            taken += written;
+        }
+        // What the client's own side takes, and what may wait here.
+        assert!(taken < 1024 * 1024, "{taken}");
+    }
 }

@@ -6,6 +6,8 @@ use std::{net::SocketAddr, sync::Arc};
 
 use bytes::{BufMut, Bytes, BytesMut};
 
+use super::{conn::Cut, tls::Handshake};
+
 /// Why a connection or a request head is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EdgeRefusal {
@@ -53,6 +55,27 @@ pub trait Refusals: Send + Sync {
     /// The whole HTTP/1.1 answer, as it goes over the wire; [`closing_answer`] writes one. Called once for each refusal, so it is the
     /// place to count and audit it. A TLS client over the cap is refused without reading it: the handshake would cost too much.
     fn answer(&self, refusal: EdgeRefusal, peer: SocketAddr) -> Bytes;
+
+    /// Something happened that no answer tells of. Nobody needs to keep account of it.
+    fn note(&self, _event: EdgeEvent) {}
+
+    /// A TLS handshake is over: the place to count it.
+    fn handshake(&self, _: Handshake) {}
+}
+
+/// What the edge did by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EdgeEvent {
+    /// A connection was refused: there are as many as the limits allow.
+    Crowded,
+    /// A connection was refused: its address has as many as the limits allow.
+    AddressCrowded,
+    /// An exchange or a connection was ended.
+    Cut(Cut),
+    /// An HTTP/2 stream was refused below the application: what it sent is no request.
+    StreamRefused,
+    /// An HTTP/2 connection was ended below the application, for what the client sent.
+    ConnectionRefused,
 }
 
 /// What the edge serves.

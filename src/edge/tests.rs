@@ -3,8 +3,10 @@
 //! The limits are short; what is asserted is how a connection ends, not when.
 
 mod attacks;
+pub(in crate::edge) mod certificates;
 mod exchange;
 mod http2;
+mod limits;
 mod stop;
 mod tls;
 mod upstream;
@@ -47,11 +49,13 @@ fn limits() -> Limits {
         body_bytes: 1024 * 1024,
         decision_body_bytes: 64 * 1024,
         connections: 100,
+        connections_per_address: 100,
         header_timeout: Duration::from_millis(300),
         body_stall: Duration::from_millis(300),
         keepalive: Duration::from_millis(700),
         write_stall: Duration::from_millis(500),
         tls_handshake: Duration::from_millis(300),
+        ..Limits::default()
     }
 }
 
@@ -83,6 +87,7 @@ impl ProxyHttp for Relay {
     async fn request_filter(&self, session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
         let exchange = Exchange::of(session).expect("the edge's own session");
         let header = session.req_header();
+        assert!(header.uri.path() != "/panic", "on purpose");
         if let Some(ms) = header.headers.get("x-expire").and_then(|ms| ms.to_str().ok()) {
             exchange.expire_in(Duration::from_millis(ms.parse().unwrap()));
         }
@@ -93,6 +98,18 @@ impl ProxyHttp for Relay {
                 exchange.conn().peer().ip(),
                 session.client_addr().is_some(),
                 tls.and_then(|tls| tls.server_name.clone())
+            );
+            let mut answer = ResponseHeader::build(200, Some(1))?;
+            answer.insert_header("content-length", text.len())?;
+            session.write_response_header(Box::new(answer), false).await?;
+            session.write_response_body(Some(text.into()), true).await?;
+            return Ok(true);
+        }
+        if header.uri.path() == "/client" {
+            let shown = exchange.conn().tls().and_then(|tls| tls.client_certificate.as_ref());
+            let text = shown.map_or_else(
+                || "nobody".to_owned(),
+                |shown| format!("{:?} {:?} {:?}", shown.subject, shown.common_name, shown.dns_names),
             );
             let mut answer = ResponseHeader::build(200, Some(1))?;
             answer.insert_header("content-length", text.len())?;
@@ -149,7 +166,9 @@ impl ProxyHttp for Relay {
         let status = match ctx.exchange.as_ref().and_then(Exchange::cut) {
             Some(Cut::BodyStalled) => 408,
             Some(Cut::BodyMalformed) => 400,
-            Some(Cut::Expired | Cut::WriteStalled | Cut::FrameStalled) => 0,
+            Some(
+                Cut::Expired | Cut::Outlived | Cut::WriteStalled | Cut::FrameStalled | Cut::Flooded | Cut::Shutdown,
+            ) => 0,
             None => 502,
         };
         if status > 0 && session.response_written().is_none() {
@@ -160,7 +179,7 @@ impl ProxyHttp for Relay {
 }
 
 #[derive(Default)]
-struct Told(Mutex<Vec<EdgeRefusal>>);
+struct Told(Mutex<Vec<EdgeRefusal>>, Mutex<Vec<EdgeEvent>>, Mutex<Vec<Handshake>>);
 
 impl Refusals for Told {
     fn answer(&self, refusal: EdgeRefusal, _: SocketAddr) -> Bytes {
@@ -168,6 +187,14 @@ impl Refusals for Told {
         let status = http::StatusCode::from_u16(refusal.status()).unwrap();
         let body = format!("{{\"code\":\"{}\"}}", refusal.code());
         closing_answer(status, &[("Content-Type", "application/problem+json")], body.as_bytes())
+    }
+
+    fn note(&self, event: EdgeEvent) {
+        self.1.lock().unwrap().push(event);
+    }
+
+    fn handshake(&self, how: Handshake) {
+        self.2.lock().unwrap().push(how);
     }
 }
 
@@ -180,6 +207,7 @@ struct House {
     ended: mpsc::UnboundedReceiver<Option<Cut>>,
     upstream: Upstream,
     open: Box<dyn Fn() -> usize + Send + Sync>,
+    slot: Option<Arc<TlsSlot>>,
 }
 
 impl House {
@@ -197,8 +225,9 @@ impl House {
         let (stop, stops) = mpsc::channel(4);
         let address = edge.addresses()[0];
         let open = Box::new(edge.open_connections());
+        let slot = edge.tls()[0].clone();
         let running = tokio::spawn(edge.run(app, told.clone(), stops));
-        House { address, stop, running, told, ended: ends, upstream, open }
+        House { address, stop, running, told, ended: ends, upstream, open, slot }
     }
 
     async fn connect(&self) -> TcpStream {
@@ -219,6 +248,10 @@ impl House {
 
     fn refusals(&self) -> Vec<EdgeRefusal> {
         self.told.0.lock().unwrap().clone()
+    }
+
+    fn events(&self) -> Vec<EdgeEvent> {
+        self.told.1.lock().unwrap().clone()
     }
 }
 

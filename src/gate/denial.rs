@@ -3,6 +3,8 @@
 //! One closed enum. [`Denial::code`] is the word for the operator (audit line, metric label), [`Denial::face`] is all that a client hears:
 //! by its type it cannot carry request data.
 
+use std::{fmt, num::NonZeroU32};
+
 use bytes::Bytes;
 use thiserror::Error;
 
@@ -46,6 +48,15 @@ pub enum Denial {
     /// The identity cannot be told to the upstream without ambiguity.
     #[error("the identity does not fit into header fields")]
     IdentityNotRepresentable,
+    /// A preflight asks for an origin, a method or a field that the route's `cors` does not list.
+    #[error("the preflight asks for what `cors` does not list")]
+    PreflightRefused,
+    /// More requests than a limit of the route takes.
+    #[error("a limit is used up for {wait} s")]
+    RateLimited {
+        /// Seconds until the next one passes.
+        wait: NonZeroU32,
+    },
     /// The client took too long.
     #[error("the client took too long")]
     RequestTimeout,
@@ -90,7 +101,25 @@ impl From<RouteFault<'_>> for Denial {
     }
 }
 
-/// What a client is told. All static: it cannot carry request data.
+/// When a client may try again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RetryAfter {
+    /// In a second: nobody knows when, but not at once.
+    Soon,
+    /// In so many seconds.
+    Seconds(NonZeroU32),
+}
+
+impl fmt::Display for RetryAfter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Soon => f.write_str("1"),
+            Self::Seconds(seconds) => seconds.fmt(f),
+        }
+    }
+}
+
+/// What a client is told. Static texts and a number of our own: it cannot carry request data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Face {
     /// The status.
@@ -101,8 +130,8 @@ pub struct Face {
     pub title: &'static str,
     /// `WWW-Authenticate`, for 401 and for a missing scope (RFC 6750 section 3).
     pub challenge: Option<&'static str>,
-    /// `Retry-After` in seconds.
-    pub retry_after: Option<&'static str>,
+    /// `Retry-After`.
+    pub retry_after: Option<RetryAfter>,
 }
 
 impl Face {
@@ -115,8 +144,8 @@ impl Face {
         self
     }
 
-    const fn retry(mut self) -> Self {
-        self.retry_after = Some("1");
+    const fn retry(mut self, after: RetryAfter) -> Self {
+        self.retry_after = Some(after);
         self
     }
 
@@ -144,6 +173,17 @@ impl Denial {
         Self::MethodNotAllowed(USUAL_METHODS)
     }
 
+    /// The end of a stream whose token has expired.
+    pub fn expired() -> Self {
+        Self::Authentication(AuthenticationError::Token(TokenError::Expired))
+    }
+
+    /// Does the answer say what the route's policy says of itself (CORS, rate limits)?
+    pub fn tells_policy(&self) -> bool {
+        // SECURITY: a path that does not exist has none: `a_concealed_denial_looks_like_no_route`.
+        !matches!(self, Self::Concealed(_))
+    }
+
     /// The `Allow` field of a 405 (RFC 9110 section 15.5.6).
     pub fn allow(&self) -> Option<&http::HeaderValue> {
         if let Self::MethodNotAllowed(allow) = self { Some(allow) } else { None }
@@ -160,6 +200,8 @@ impl Denial {
             Self::MethodNotAllowed(_) => "method_not_allowed",
             Self::Forbidden(reason) | Self::Concealed(reason) => reason.code(),
             Self::IdentityNotRepresentable => "identity_not_representable",
+            Self::PreflightRefused => AuthenticationError::CrossSite.code(),
+            Self::RateLimited { .. } => "rate_limited",
             Self::RequestTimeout => "request_timeout",
             Self::BodyTooLarge => "body_too_large",
             Self::BodyUnsupported => "body_unsupported",
@@ -188,11 +230,16 @@ impl Denial {
             Self::IdentityNotRepresentable => {
                 Face::new(403, "identity_not_representable", "the identity cannot be passed on")
             }
+            // Closed vocabulary: what another site may not do is `cross_site`.
+            Self::PreflightRefused => face_of_authentication(&AuthenticationError::CrossSite),
+            Self::RateLimited { wait } => {
+                Face::new(429, "rate_limited", "too many requests").retry(RetryAfter::Seconds(*wait))
+            }
             Self::RequestTimeout => Face::new(408, "request_timeout", "the request took too long"),
             Self::BodyTooLarge => Face::new(413, "body_too_large", "the request body is too large"),
             Self::BodyUnsupported => Face::new(415, "body_unsupported", "the request body must be plain JSON"),
             Self::HeadersTooLarge => Face::new(431, "headers_too_large", "the request head is too large"),
-            Self::Overloaded => Face::new(503, "overloaded", "try again later").retry(),
+            Self::Overloaded => Face::new(503, "overloaded", "try again later").retry(RetryAfter::Soon),
             Self::UpstreamUnreachable => Face::new(502, "upstream_unreachable", "the upstream cannot be reached"),
             Self::UpstreamTimeout => Face::new(504, "upstream_timeout", "the upstream took too long"),
             Self::Internal => Face::new(500, "internal_error", "something went wrong"),
@@ -210,7 +257,7 @@ fn face_of_authentication(error: &AuthenticationError) -> Face {
         }
         AuthenticationError::CrossSite => Face::new(403, "cross_site", "the request comes from another site"),
         AuthenticationError::Token(TokenError::KeysUnavailable { .. }) => {
-            Face::new(503, "keys_unavailable", "try again later").retry()
+            Face::new(503, "keys_unavailable", "try again later").retry(RetryAfter::Soon)
         }
         AuthenticationError::Token(
             TokenError::Malformed

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
+use super::metering::Metering;
 use crate::{
     config::Settings,
     identity::{Authenticator, VerifiedTokens},
@@ -22,6 +23,7 @@ pub struct Generation {
     pub(super) keys: Arc<KeyRing>,
     /// Verified tokens of this generation. A new one begins with an empty cache, so no token outlives its key.
     pub(super) cache: VerifiedTokens,
+    pub(super) metering: Metering,
     reserved: ReservedHeaders,
 }
 
@@ -38,7 +40,24 @@ impl Generation {
         );
         let names: Vec<_> = settings.identity_headers.iter().map(|header| header.name.clone()).collect();
         let cache = TokenCache::new(identity.token_cache_entries);
-        Self { number, settings, policies, authenticator, keys, cache, reserved: ReservedHeaders::new(&names) }
+        let metering = Metering::new(&policies);
+        Self {
+            number,
+            settings,
+            policies,
+            authenticator,
+            keys,
+            cache,
+            metering,
+            reserved: ReservedHeaders::new(&names),
+        }
+    }
+
+    /// The same, after `previous`: what requests have used of limits that did not change stays used.
+    #[must_use]
+    pub fn following(mut self, previous: &Self) -> Self {
+        self.metering.follow(&previous.metering);
+        self
     }
 
     /// Counts up with every change that is applied.

@@ -12,11 +12,17 @@ use crate::{
         testing::{file, policies},
     },
     request::{Headers, Host, RequestView, Target},
+    time::{Moment, Now},
     token::{KeyRing, testing::NOW},
 };
 
 /// One public route, `/public`, to the first upstream.
 pub(crate) const PUBLIC: &str = "- { id: public, path: /public, rules: [ { id: everyone, roles: [anyone] } ] }";
+
+/// The time of the tests.
+pub(crate) fn now() -> Now {
+    Now { time: NOW, moment: Moment::default() }
+}
 
 /// A generation of one provider without keys, with these lines of settings (`upstreams` at least) and these routes.
 pub(crate) fn generation(settings: &str, routes: &str) -> Generation {
@@ -42,9 +48,10 @@ pub(crate) fn permit(generation: &Generation) -> Result<Permit, Denial> {
         client: IpAddr::from([192, 0, 2, 1]),
         secure: true,
         websocket: false,
+        client_certificate: None,
     };
-    match generation.admit(&view, Body::Unread, NOW, &mut Seen::default())? {
+    match generation.admit(&view, Body::Unread, now(), &mut Seen::default())? {
         Admission::Permit(permit) => Ok(permit),
-        Admission::NeedsBody { .. } => panic!("the route has no body to look into"),
+        other @ (Admission::NeedsBody { .. } | Admission::Preflight(_)) => panic!("{other:?}"),
     }
 }

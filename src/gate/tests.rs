@@ -1,5 +1,8 @@
 //! The line over real settings, policies and tokens: each step that can refuse, and what a permit carries.
 
+mod cross_origin;
+mod metering;
+
 use std::net::{IpAddr, Ipv4Addr};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
@@ -10,6 +13,7 @@ use crate::{
     config::Settings,
     policy::{PolicySet, World},
     request::{Headers, Host, Target},
+    time::Moment,
     token::{
         KeyRing,
         testing::{NOW, access, id_token, machine, mint, mint_second, ring, token_of, with, without},
@@ -49,6 +53,10 @@ fn source(name: &str, text: String) -> SourceFile {
 
 /// The generation of [`SETTINGS`] with these lines before them.
 fn generation_with(lines: &str) -> Generation {
+    generation_of(lines, ROUTES)
+}
+
+fn generation_of(lines: &str, routes: &str) -> Generation {
     let (settings, report) = Settings::compile(&source("cogward.yaml", format!("{lines}{SETTINGS}")), &|_| None);
     let settings = Arc::new(settings.unwrap_or_else(|| panic!("{report}")));
     let providers: Vec<_> = settings.identity.providers.iter().map(|one| one.provider.id.clone()).collect();
@@ -62,7 +70,7 @@ fn generation_with(lines: &str) -> Generation {
         allow_empty: false,
     };
     let (policies, report) = PolicySet::compile(
-        &[source("routes.yaml", format!("apiVersion: cogward/v1\ndefaults: {{ upstream: app }}\nroutes:{ROUTES}\n"))],
+        &[source("routes.yaml", format!("apiVersion: cogward/v1\ndefaults: {{ upstream: app }}\nroutes:{routes}\n"))],
         &world,
     );
     let policies = policies.unwrap_or_else(|| panic!("{report}"));
@@ -99,9 +107,11 @@ fn ask(
         client: IpAddr::V4(Ipv4Addr::LOCALHOST),
         secure: true,
         websocket: false,
+        client_certificate: None,
     };
     let mut seen = Seen::default();
-    (generation.admit(&view, body, NOW, &mut seen), seen)
+    let now = Now { time: NOW, moment: Moment::default() };
+    (generation.admit(&view, body, now, &mut seen), seen)
 }
 
 fn bearer(token: &str) -> String {
@@ -146,7 +156,7 @@ fn told_by(generation: &Generation, claims: &Value) -> Result<Vec<(String, Vec<u
             .iter()
             .map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec()))
             .collect()),
-        other @ Admission::NeedsBody { .. } => panic!("{other:?}"),
+        other @ (Admission::NeedsBody { .. } | Admission::Preflight(_)) => panic!("{other:?}"),
     }
 }
 
@@ -212,7 +222,7 @@ fn keys_that_are_not_held_are_no_fault_of_the_token() {
     let cold = with(access(), "iss", crate::token::testing::COLD);
     let denial = denial("GET /api/a", Some(&token_of(&cold)));
     assert_eq!((denial.code(), denial.face().status, denial.face().challenge), ("keys_unavailable", 503, None));
-    assert_eq!(denial.face().retry_after, Some("1"));
+    assert_eq!(denial.face().retry_after, Some(RetryAfter::Soon));
 }
 
 #[test]

@@ -5,7 +5,7 @@
 
 use std::fmt::Write;
 
-use super::{Denial, Face};
+use super::{Denial, Face, RetryAfter};
 use crate::{
     identity::AuthenticationError::{Conflicting, CrossSite, Missing, Token},
     policy::DenyReason::{EvaluationError, ExplicitDeny, InsufficientScope, MissingRole, NoRule, NotOwner},
@@ -107,6 +107,14 @@ vocabulary! {
     Denial::Authentication(Token(TokenError::ClaimsInvalid)) = Denial::Authentication(Token(TokenError::ClaimsInvalid)) =>
         "a required claim is absent or impossible, or the token lives longer than `identity.max_lifetime`",
         "look at the token's `exp`, `iat`, groups and principal claim; raise `identity.max_lifetime` where the pool's lifetime is longer";
+    Denial::RateLimited { .. } = Denial::RateLimited { wait: std::num::NonZeroU32::MIN } =>
+        "the route's `rate_limit` is used up: for the address and for the route as a whole before the credential is looked at, for a \
+         principal or a claim after that",
+        "wait as `Retry-After` says; `RateLimit` tells which limit it is. Raise the limit, or count for another key";
+    Denial::PreflightRefused = Denial::PreflightRefused =>
+        "a CORS preflight (`OPTIONS` with `Origin` and `Access-Control-Request-Method`) asks for an origin, a method or a field that the \
+         route's `cors` does not list",
+        "add it to the route's `cors`, if pages of that origin shall use the route";
     Denial::AttributeMalformed = Denial::AttributeMalformed =>
         "a query parameter, a header or a value of the body that a rule or the resource needs is repeated or unreadable",
         "send it once, as text; a body as JSON without repeated keys";
@@ -181,7 +189,10 @@ pub fn render_reference() -> String {
 /// The header fields that belong to an answer.
 fn fields(face: &Face) -> String {
     let challenge = face.challenge.map(|challenge| format!("`WWW-Authenticate: {challenge}`"));
-    let retry = face.retry_after.map(|seconds| format!("`Retry-After: {seconds}`"));
+    let retry = face.retry_after.map(|after| match after {
+        RetryAfter::Soon => format!("`Retry-After: {after}`"),
+        RetryAfter::Seconds(_) => "`Retry-After`, `RateLimit`, `RateLimit-Policy`".to_owned(),
+    });
     let allow = (face.status == 405).then(|| "`Allow`".to_owned());
     [challenge, retry, allow].into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
@@ -201,7 +212,7 @@ the audit line and went to the upstream:
 ```
 
 `code` and `title` are fixed texts: no answer repeats what the request held. gRPC callers get status 200 with `grpc-status` (16 for 401, 7 for
-403, 14 for 502 and 503, 4 for 408 and 504, 12 for 404 and 405, 3 for 400 and 415, 8 for 413 and 431, else 13) and the code as `grpc-message`.
+403, 14 for 502 and 503, 4 for 408 and 504, 12 for 404 and 405, 3 for 400 and 415, 8 for 413, 429 and 431, else 13) and the code as `grpc-message`.
 
 | status | code | title | fields |
 |---|---|---|---|
@@ -214,7 +225,10 @@ const REASONS: &str = r"
 `reason` of `cogward_decisions_total`. Where several rules fail, the first reason in this order is told: `explicit_deny`, `evaluation_error`,
 `not_owner`, `insufficient_scope`, `missing_role`, `no_rule`.
 
-What goes wrong after a request was allowed (an upstream that fails, a body that grows too large) is an `allow` with that reason beside it.
+Where two rows have one reason, both are about the same thing: `cross_site` is what a page of another site may not do, with a cookie or at all.
+
+A CORS preflight that the gateway answers with yes is an `allow` with the reason `preflight`: nothing was forwarded. What goes wrong after a
+request was allowed (an upstream that fails, a body that grows too large) is an `allow` with that reason beside it.
 
 | reason | answer | when | what to do |
 |---|---|---|---|

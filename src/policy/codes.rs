@@ -1,7 +1,7 @@
 //! The codes of the policy compiler. A code never changes its meaning.
 
 /// Each code of this module, and what it says. Listed in `docs/diagnostics.md`.
-pub const CODES: [(&str, &str); 24] = [
+pub const CODES: [(&str, &str); 26] = [
     (API_VERSION, "a file is empty, or its `apiVersion` is none that is known"),
     (NO_ROUTE, "no file defines a route"),
     (DUPLICATE, "two things that must differ have one id"),
@@ -25,6 +25,8 @@ pub const CODES: [(&str, &str); 24] = [
     (NO_POLICY, "a route names a resource that no policy is about"),
     (UNSUPPORTED, "a part of the Cerbos language is not decided with by this version"),
     (CERBOS, "Cerbos would refuse the policy too"),
+    (CORS, "`cors` names what no browser sends, what the route does not take, or everybody together with credentials"),
+    (RATE, "two limits have one name, or a claim cannot be counted by"),
     (CLAIMED_OWNER, "warning: an owner is what the client merely claims, on a method that writes"),
 ];
 
@@ -51,4 +53,6 @@ pub(crate) const UNIT: &str = "P020";
 pub(crate) const NO_POLICY: &str = "P021";
 pub(crate) const UNSUPPORTED: &str = "P022";
 pub(crate) const CERBOS: &str = "P023";
+pub(crate) const CORS: &str = "P024";
+pub(crate) const RATE: &str = "P025";
 pub(crate) const CLAIMED_OWNER: &str = "P101";

@@ -14,7 +14,7 @@ use super::{
     codes,
     condition::Root,
     lint,
-    route::{Draft, HeaderRules, Overlap, ResourceBinding, Route, RouteReader, RouteTable, read_upstream},
+    route::{Defaults, Draft, HeaderRules, Overlap, RateLimits, ResourceBinding, Route, RouteReader, RouteTable},
     rule::{Combine, Effect, Row, RuleTable},
 };
 use crate::{
@@ -97,13 +97,9 @@ fn read<'a>(source: &'a Source<'a>, node: &'a Node, world: &World<'_>) -> Conten
 }
 
 fn read_routes<'a>(mut map: MapCursor<'a>, world: &World<'_>) -> Vec<Draft<'a>> {
-    let upstream = map.take("defaults").and_then(|defaults| defaults.map()).and_then(|mut defaults| {
-        let upstream = defaults.take("upstream").and_then(|at| read_upstream(&at, world));
-        defaults.finish();
-        upstream
-    });
+    let defaults = map.take("defaults").map(|at| Defaults::read(&at, world)).unwrap_or_default();
     let headers = HeaderRules::new(world.identity_headers, world.credential_headers);
-    let reader = RouteReader { world, headers: &headers, upstream };
+    let reader = RouteReader { world, headers: &headers, defaults: &defaults };
     let routes = map.require("routes").and_then(|routes| routes.list()).unwrap_or_default();
     map.finish();
     routes.iter().filter_map(|route| reader.read(route)).collect()
@@ -194,6 +190,8 @@ fn finish(draft: Draft<'_>, policies: &HashMap<Box<str>, Arc<RuleTable>>) -> Opt
     let keys = draft.keys;
     let rules = RuleTable { combine: Combine::DenyOverrides, rows: draft.rows.into() };
     let authentication = keys.authentication.unwrap_or_else(|| default_authentication(&rules, resource.as_ref()));
+    let cors = keys.cors.map(|rule| Arc::new(rule.compile(&draft.methods)));
+    let rate_limits = RateLimits::compile(&keys.rate_limit, &draft.id);
     Some(Route {
         id: draft.id,
         hosts: draft.hosts,
@@ -206,9 +204,12 @@ fn finish(draft: Draft<'_>, policies: &HashMap<Box<str>, Arc<RuleTable>>) -> Opt
         on_deny: keys.on_deny,
         strip_prefix: keys.strip_prefix,
         timeouts: keys.timeouts,
+        streams: keys.streams,
         body_bytes: keys.body_bytes,
         request_headers: keys.request_headers,
         response_headers: keys.response_headers,
+        cors,
+        rate_limits,
         rules,
         resource,
     })

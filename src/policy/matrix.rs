@@ -105,6 +105,7 @@ impl Asking<'_> {
             client: IpAddr::from([192, 0, 2, 1]),
             secure: true,
             websocket: false,
+            client_certificate: None,
         };
         let Ok(matched) = self.policies.route(&view) else { return "shadowed".to_owned() };
         if matched.route.id != route.id {

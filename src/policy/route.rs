@@ -2,11 +2,14 @@
 //!
 //! A [`Route`] is all that policies say about one path, typed. Everything about it was checked when it was compiled.
 
+mod cors;
+mod defaults;
 mod document;
 mod headers;
 mod host;
 mod methods;
 mod pattern;
+mod rate_limit;
 mod table;
 
 use std::{borrow::Cow, sync::Arc, time::Duration};
@@ -20,14 +23,17 @@ use crate::{
     token::{ProviderId, TokenUses},
 };
 
+pub(crate) use defaults::Defaults;
 pub(crate) use document::{Draft, RouteReader, read_upstream};
 pub(crate) use headers::{HeaderRules, read_name as read_header_name};
 pub(crate) use table::{Overlap, RouteTable};
 
+pub use cors::Cors;
 pub use headers::HeaderEdits;
 pub use host::{HostPattern, HostPatternError};
 pub use methods::{MethodError, Methods};
 pub use pattern::{PathPattern, PatternError};
+pub use rate_limit::{RateKey, RateLimit, RateLimits};
 
 /// What policies say about one path.
 #[derive(Debug)]
@@ -60,6 +66,12 @@ pub struct Route {
     pub request_headers: HeaderEdits,
     /// Changes to the answer.
     pub response_headers: HeaderEdits,
+    /// When its streams end.
+    pub streams: StreamOverrides,
+    /// Which pages of other origins may read its answers; `None` leaves that to the upstream.
+    pub cors: Option<Arc<Cors>>,
+    /// How often it may be asked.
+    pub rate_limits: RateLimits,
     /// Its own rules; guard-rails only, where it has a resource.
     pub(crate) rules: RuleTable,
     pub(crate) resource: Option<ResourceBinding>,
@@ -87,6 +99,15 @@ pub struct TimeoutOverrides {
     pub idle: Option<Duration>,
     /// Between two reads of an upgraded connection or an event stream.
     pub stream_idle: Option<Duration>,
+}
+
+/// When the streams of a route end, where that differs from the settings.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StreamOverrides {
+    /// They end when the token expires that opened them.
+    pub end_at_expiry: Option<bool>,
+    /// So long after it.
+    pub expiry_grace: Option<Duration>,
 }
 
 /// The resource that a route is about.

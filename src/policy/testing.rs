@@ -141,6 +141,7 @@ impl Ask {
             client: IpAddr::from([192, 0, 2, 1]),
             secure: true,
             websocket: false,
+            client_certificate: None,
         };
         let matched = match set.route(&view) {
             Ok(matched) => matched,

@@ -183,7 +183,7 @@ fn captures_compare_decoded_and_only_once() {
 #[test]
 fn the_keys_of_a_route_become_typed_fields() {
     let set = policies(
-        "- id: r\n  path: /api/v1/{rest..}\n  hosts: ['*.example.com']\n  authentication: none\n  on_deny: not_found\n  token_use: [id]\n  strip_prefix: /api\n  providers: [main]\n  timeouts: { read: 2m, stream_idle: 500ms }\n  body_bytes: 64KiB\n  request_headers: { set: { X-Api: two }, remove: [X-Debug] }\n  response_headers: { remove: [Server] }\n  rules: [ { id: x, roles: [anyone] } ]",
+        "- id: r\n  path: /api/v1/{rest..}\n  hosts: ['*.example.com']\n  authentication: none\n  on_deny: not_found\n  token_use: [id]\n  strip_prefix: /api\n  providers: [main]\n  timeouts: { read: 2m, stream_idle: 500ms }\n  streams: { end_at_expiry: true, expiry_grace: 5s }\n  body_bytes: 64KiB\n  request_headers: { set: { X-Api: two }, remove: [X-Debug] }\n  response_headers: { remove: [Server] }\n  rules: [ { id: x, roles: [anyone] } ]",
     );
     let route = &set.routes()[0];
     assert_eq!((&*route.id, route.upstream), ("r", 0));
@@ -192,6 +192,7 @@ fn the_keys_of_a_route_become_typed_fields() {
     assert_eq!(route.strip_prefix.as_ref().unwrap().as_str(), "/api");
     assert_eq!(route.timeouts.read, Some(std::time::Duration::from_secs(120)));
     assert_eq!((route.timeouts.connect, route.timeouts.stream_idle.unwrap().as_millis()), (None, 500));
+    assert_eq!((route.streams.end_at_expiry, route.streams.expiry_grace.unwrap().as_secs()), (Some(true), 5));
     assert_eq!(route.request_headers.set[0].0, "x-api");
     assert_eq!(route.request_headers.remove[0], "x-debug");
     assert_eq!(route.response_headers.remove[0], "server");

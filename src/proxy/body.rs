@@ -29,6 +29,15 @@ pub(super) fn announced(request: &HeaderMap) -> Option<u64> {
     request.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
+/// What pingora keeps of a body to send it once more.
+const REPLAYABLE: u64 = 64 * 1024;
+
+/// Whether all of the request is surely kept while it is sent, so that it can be sent once more.
+pub(super) fn is_replayable(session: &mut Session) -> bool {
+    session.as_downstream_mut().is_body_empty()
+        || announced(&session.req_header().headers).is_some_and(|bytes| bytes <= REPLAYABLE)
+}
+
 /// Reads the whole body as one JSON document of at most `limit` bytes.
 pub(super) async fn read_for_decision(session: &mut Session, limit: usize, stall: Duration) -> Result<Value, Denial> {
     must_be_plain_json(session)?;

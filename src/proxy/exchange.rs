@@ -7,63 +7,37 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::{Method, StatusCode, header};
-use pingora::{Error, ErrorType, Result, http::RequestHeader, proxy::Session, upstreams::peer::HttpPeer};
+use http::{Method, StatusCode, Version, header};
+use pingora::{
+    Error, ErrorType, Result,
+    http::{RequestHeader, ResponseHeader},
+    protocols::Digest,
+    proxy::Session,
+    upstreams::peer::HttpPeer,
+};
 
 use super::{
-    Serving, forward,
+    Serving,
+    attempts::{Attempts, Replay, Verdict, denial_of, kind_of},
+    forward,
     reading::{Peer, Reading},
     request_id::RequestId,
-    upstream::{Server, Upstream},
+    respond,
+    stream::{self, Stream},
+    upstream::{Ask, Upstream},
 };
 use crate::{
+    admission,
+    config::Protocol,
     edge::{self, Cut, Tunnel},
     gate::{Denial, Permit, Seen},
-    identity::CredentialSource,
+    identity::{CredentialSource, Principal},
     request::{Headers, wire::Malformation},
-    telemetry::{Account, Telemetry, metrics::UpstreamError},
+    telemetry::{
+        Account, Telemetry,
+        metrics::{StreamEnd, StreamKind, UpstreamError},
+    },
 };
-
-/// At most so many servers are asked for one request.
-const MOST_ATTEMPTS: usize = 3;
-
-/// The kinds of an upstream's failure by pingora's name for them; any other is [`UpstreamError::Other`].
-const UPSTREAM_ERRORS: &[(ErrorType, UpstreamError)] = &[
-    (ErrorType::ConnectTimedout, UpstreamError::ConnectTimeout),
-    (ErrorType::TLSHandshakeTimedout, UpstreamError::ConnectTimeout),
-    (ErrorType::ReadTimedout, UpstreamError::ReadTimeout),
-    (ErrorType::WriteTimedout, UpstreamError::WriteTimeout),
-    (ErrorType::TLSHandshakeFailure, UpstreamError::Tls),
-    (ErrorType::InvalidCert, UpstreamError::Tls),
-    (ErrorType::HandshakeError, UpstreamError::Tls),
-    (ErrorType::ConnectError, UpstreamError::Connect),
-    (ErrorType::ConnectRefused, UpstreamError::Connect),
-    (ErrorType::ConnectNoRoute, UpstreamError::Connect),
-    (ErrorType::SocketError, UpstreamError::Connect),
-    (ErrorType::ConnectionClosed, UpstreamError::Closed),
-    (ErrorType::ReadError, UpstreamError::Closed),
-    (ErrorType::WriteError, UpstreamError::Closed),
-    (ErrorType::InvalidHTTPHeader, UpstreamError::InvalidAnswer),
-    (ErrorType::InvalidH2, UpstreamError::InvalidAnswer),
-    (ErrorType::H2Error, UpstreamError::InvalidAnswer),
-];
-
-/// The kind of an upstream's failure, and how the client is told.
-pub(super) fn upstream_error(error: &ErrorType) -> (UpstreamError, Denial) {
-    let known = UPSTREAM_ERRORS.iter().find(|(name, _)| name == error);
-    let kind = known.map_or(UpstreamError::Other, |(_, kind)| *kind);
-    let denial = match kind {
-        UpstreamError::ConnectTimeout | UpstreamError::ReadTimeout | UpstreamError::WriteTimeout => {
-            Denial::UpstreamTimeout
-        }
-        UpstreamError::Connect
-        | UpstreamError::Tls
-        | UpstreamError::Closed
-        | UpstreamError::InvalidAnswer
-        | UpstreamError::Other => Denial::UpstreamUnreachable,
-    };
-    (kind, denial)
-}
 
 /// A request that may go upstream, and all that is needed to send it.
 #[derive(Debug)]
@@ -102,30 +76,10 @@ enum Stage {
     Received,
     /// Forwarded, or about to be.
     Admitted(Box<Admitted>),
+    /// A preflight that the gateway answered with yes.
+    Answered,
     /// Refused by the gateway.
     Refused(Denial),
-}
-
-/// The attempts to reach the upstream.
-#[derive(Debug, Default)]
-struct Attempts {
-    made: usize,
-    server: Option<Arc<Server>>,
-    first: Option<Instant>,
-    answered_after: Option<Duration>,
-    /// The last request that was sent asks for another protocol.
-    asks_to_switch: bool,
-}
-
-impl Attempts {
-    fn may_answer(&self, status: StatusCode) -> Result<()> {
-        // SECURITY: `an_upstream_that_switches_protocols_unasked_is_refused`.
-        if status == StatusCode::SWITCHING_PROTOCOLS && !self.asks_to_switch {
-            let error = Error::explain(ErrorType::InvalidHTTPHeader, "the upstream switches protocols unasked");
-            return Err(error.into_up());
-        }
-        Ok(())
-    }
 }
 
 /// How much of the request body has passed.
@@ -163,9 +117,15 @@ pub struct Exchange {
     decision: Option<Duration>,
     body: BodyCount,
     attempts: Attempts,
+    /// How the last attempt failed, where it is still to be found out whether the upstream has received it.
+    unsettled: Option<UpstreamError>,
+    /// When a stream must end.
+    deadline: Option<Instant>,
+    stream: Option<Stream>,
     /// What went wrong after the decision.
     fault: Option<Denial>,
     status: Option<u16>,
+    end: Option<StreamEnd>,
     is_finished: bool,
 }
 
@@ -184,8 +144,12 @@ impl Exchange {
             decision: None,
             body: BodyCount::default(),
             attempts: Attempts::default(),
+            unsettled: None,
+            deadline: None,
+            stream: None,
             fault: None,
             status: None,
+            end: None,
             is_finished: false,
         }
     }
@@ -199,16 +163,23 @@ impl Exchange {
         }
         let edge = edge::Exchange::of(session.as_downstream()).ok_or(Denial::Internal)?;
         let conn = edge.conn();
-        let peer = Peer { address: conn.peer().ip(), secure: conn.tls().is_some() };
+        let certificate = conn.tls().and_then(|tls| tls.client_certificate.clone());
+        let peer = Peer { address: conn.peer().ip(), secure: conn.tls().is_some(), certificate };
         if !session.as_downstream_mut().is_body_done() {
             edge.body_awaited();
         }
+        let is_shed = edge.is_shed();
         self.edge = Some(edge);
+        // SECURITY: before anything is done for it: `a_request_over_the_cap_is_answered_503_before_its_token_is_read`.
+        if is_shed {
+            return Err(Denial::Overloaded);
+        }
 
         let request = session.req_header_mut();
         // SECURITY: before anything is read: `identity_headers_of_the_client_are_no_attributes`.
         forward::strip_reserved(request, self.serving.generation.reserved_headers());
         forward::strip_nominated(request);
+        forward::strip_unasked_upgrade(request);
         let reading = Reading::of(request, peer, &self.serving.generation)?;
         self.path = Some(reading.target.path.as_str().to_owned());
         Ok(reading)
@@ -227,11 +198,26 @@ impl Exchange {
     /// The decision is yes.
     pub(super) fn admitted(&mut self, permit: Permit, reading: Reading) -> std::result::Result<(), Denial> {
         self.decision = Some(self.started.elapsed());
+        self.deadline = self.deadline(&permit);
         let wire_target = wire_target(&permit, &reading).ok_or(Denial::Internal)?;
         let serving = Arc::clone(&self.serving);
         let request_id = self.request_id.clone().ok_or(Denial::Internal)?;
         self.stage = Stage::Admitted(Box::new(Admitted { serving, permit, reading, wire_target, request_id }));
         Ok(())
+    }
+
+    /// When the streams of this principal on this route must end.
+    fn deadline(&self, permit: &Permit) -> Option<Instant> {
+        let verified = self.seen.principal.as_ref().and_then(Principal::verified)?;
+        let remaining = admission::until(verified.claims().expires());
+        let left = stream::time_left(self.serving.generation.settings().streams, permit.route().streams, remaining)?;
+        Instant::now().checked_add(left)
+    }
+
+    /// It is a preflight, and the answer is yes.
+    pub(super) fn answered_preflight(&mut self) {
+        self.decision = Some(self.started.elapsed());
+        self.stage = Stage::Answered;
     }
 
     /// What was admitted.
@@ -242,7 +228,7 @@ impl Exchange {
         match &self.stage {
             Stage::Admitted(admitted) => Ok(admitted),
             // SECURITY: no permit, no peer: `an_exchange_that_was_not_admitted_has_no_peer`.
-            Stage::Received | Stage::Refused(_) => {
+            Stage::Received | Stage::Answered | Stage::Refused(_) => {
                 Err(Error::explain(ErrorType::InternalError, "the request was not admitted"))
             }
         }
@@ -252,55 +238,137 @@ impl Exchange {
         self.admission().and_then(Admitted::upstream)
     }
 
-    /// The peer for the next attempt.
-    pub(super) fn next_peer(&mut self) -> Result<Box<HttpPeer>> {
+    /// The peer for the next attempt; `is_replayable` when the whole request is small enough to be sent once more.
+    pub(super) async fn next_peer(&mut self, is_replayable: bool) -> Result<Box<HttpPeer>> {
+        self.attempts.end();
+        if let Some(failure) = self.unsettled.take()
+            && !self.attempts.was_undelivered().await
+        {
+            self.note_failure(failure);
+            return Err(Error::explain(ErrorType::ConnectionClosed, "the upstream may have received it").into_up());
+        }
         let admitted = self.admission()?;
-        let found = admitted.upstream()?.peer(&admitted.permit, admitted.reading.asks_for());
-        self.attempts.made += 1;
-        self.attempts.first.get_or_insert_with(Instant::now);
-        let Some((server, peer)) = found else {
-            let error = Error::explain(ErrorType::ConnectError, "no server of the upstream has an address");
-            self.failed(error.etype());
-            return Err(error.into_up());
+        let upstream = admitted.upstream()?;
+        let ask = Ask {
+            permit: &admitted.permit,
+            answer: admitted.reading.asks_for(),
+            is_small: is_replayable,
+            avoid: self.attempts.server.as_ref(),
+            reach: self.attempts.reach(is_replayable, upstream),
         };
-        self.attempts.server = Some(server);
+        let found = upstream.peer(ask);
+        match self.attempts.is_again() {
+            true => self.telemetry.metrics.record_upstream_retry(upstream.id()),
+            false => upstream.asked(),
+        }
+        let (server, peer, timeouts) = match found {
+            Ok(found) => found,
+            Err(why) => {
+                tracing::debug!(upstream = %upstream.id(), ?why, "no server can be asked");
+                self.note_failure(UpstreamError::Connect);
+                return Err(Error::explain(ErrorType::ConnectError, "no server can be asked").into_up());
+            }
+        };
+        self.attempts.begin(server, timeouts.read);
+        // What was read of the body is sent once more.
+        self.body.bytes = 0;
         Ok(peer)
     }
 
-    /// A connection was made, and this is about to be sent on it.
-    pub(super) fn connected(&mut self, request: &RequestHeader) {
-        self.attempts.asks_to_switch = request.headers.contains_key(header::UPGRADE);
-        if let Some(server) = &self.attempts.server {
-            server.accepted();
+    /// Looks for a peer anew: the session is what it was before any attempt.
+    pub(super) fn begins_attempt(&self, session: &mut Session) {
+        if let Some(edge) = &self.edge {
+            edge.unwatch(session.as_downstream_mut());
         }
+    }
+
+    /// The attempt has a connection.
+    ///
+    /// # Errors
+    /// When it is a pooled one that the upstream has closed.
+    pub(super) fn attached(&mut self, reused: bool, digest: Option<&Digest>) -> Result<()> {
+        let protocol = self.upstream()?.protocol();
+        self.attempts.attached(reused, protocol, digest)
+    }
+
+    /// A connection was made, and this is about to be sent on it.
+    ///
+    /// # Errors
+    /// When the upstream does not speak what the settings say.
+    pub(super) fn connected(&mut self, session: &mut Session, request: &RequestHeader) -> Result<()> {
+        // Such a call may be open for long before its answer begins.
+        if self.deadline.is_some() && respond::is_grpc(session) {
+            self.expire();
+            if let Some(edge) = &self.edge {
+                edge.watch(session.as_downstream_mut());
+            }
+        }
+        self.attempts.asks_to_switch = request.headers.contains_key(header::UPGRADE);
+        let upstream = self.upstream()?;
+        if let Some(server) = &self.attempts.server {
+            upstream.accepted(server);
+            // SECURITY: pingora goes on with HTTP/1 then: `an_upstream_that_does_not_speak_http2_is_refused`.
+            if upstream.protocol() == Protocol::Http2 && request.version != Version::HTTP_2 {
+                upstream.tell_other_protocol(server);
+                return Err(Error::explain(ErrorType::InvalidH2, "the upstream does not speak HTTP/2").into_up());
+            }
+        }
+        Ok(())
     }
 
     /// No connection was made. True when another server should be asked.
-    pub(super) fn refused(&mut self, error: &ErrorType) -> bool {
+    pub(super) fn refused(&mut self, error: &Error) -> bool {
+        let Stage::Admitted(admitted) = &self.stage else { return false };
+        let Ok(upstream) = admitted.upstream() else { return false };
         if let Some(server) = &self.attempts.server {
-            server.refused();
+            upstream.refused(server, error);
         }
-        self.failed(error);
-        self.attempts.made < self.upstream().map_or(0, Upstream::size).min(MOST_ATTEMPTS)
+        let again = self.attempts.grants_another(error.etype(), upstream);
+        self.note_failure(kind_of(error.etype()));
+        again
     }
 
-    /// An attempt failed.
-    pub(super) fn failed(&mut self, error: &ErrorType) {
-        let (kind, denial) = upstream_error(error);
+    /// The attempt failed after a connection was made. True when the request should be sent again.
+    pub(super) fn failed(&mut self, error: &Error, reused: bool, replay: Replay) -> bool {
+        let Stage::Admitted(admitted) = &self.stage else { return false };
+        let Ok(upstream) = admitted.upstream() else { return false };
+        let verdict = self.attempts.verdict(error, reused);
+        let again = self.attempts.grants(verdict, replay, (reused, upstream));
+        match verdict {
+            Verdict::Stale if again => {}
+            Verdict::Unsettled if again => self.unsettled = Some(kind_of(error.etype())),
+            Verdict::Stale | Verdict::Unsettled => self.note_failure(kind_of(error.etype())),
+            Verdict::Failed(kind) => self.note_failure(kind),
+        }
+        again
+    }
+
+    /// Counts a failure, against the server too where it is to blame.
+    fn note_failure(&mut self, kind: UpstreamError) {
         if let Ok(upstream) = self.upstream() {
-            self.telemetry.metrics.record_upstream_error(upstream.id(), kind);
+            let metrics = &self.telemetry.metrics;
+            metrics.record_upstream_error(upstream.id(), kind);
+            if let Some(server) = &self.attempts.server
+                && self.attempts.blames(kind)
+                && upstream.failed(server)
+            {
+                metrics.record_upstream_ejection(upstream.id());
+            }
         }
-        self.fault = Some(denial);
+        self.fault = Some(denial_of(kind));
     }
 
-    /// The head of the upstream's answer is here.
+    /// The head of an answer is here, or what announces one.
     ///
     /// # Errors
-    /// When it switches protocols and was not asked to: what the client sends next would pass undecided.
-    pub(super) fn answered(&mut self, status: StatusCode) -> Result<()> {
-        self.attempts.may_answer(status)?;
+    /// When it switches protocols and was not asked to, or to another one, or announces without end.
+    pub(super) fn answered(&mut self, answer: &ResponseHeader) -> Result<()> {
+        if !self.attempts.answered(answer)? {
+            return Ok(());
+        }
         self.fault = None;
-        if status == StatusCode::SWITCHING_PROTOCOLS
+        self.judge(answer.status);
+        if answer.status == StatusCode::SWITCHING_PROTOCOLS
             && let Some(edge) = &self.edge
         {
             edge.upgraded(Tunnel::WebSocket);
@@ -315,6 +383,46 @@ impl Exchange {
         Ok(())
     }
 
+    /// What the status of an answer says about the server.
+    fn judge(&self, status: StatusCode) {
+        let (Ok(upstream), Some(server)) = (self.upstream(), &self.attempts.server) else { return };
+        if !matches!(status.as_u16(), 502..=504) {
+            upstream.succeeded(server);
+        } else if upstream.failed(server) {
+            self.telemetry.metrics.record_upstream_ejection(upstream.id());
+        }
+    }
+
+    /// The head of the answer is about to be written. A stream is accounted for now: nobody wants to learn of it when it is over.
+    pub(super) fn answers(&mut self, method: &Method, response: &ResponseHeader) {
+        let Some(kind) = stream::kind_of(method, response.status, &response.headers) else { return };
+        self.status = Some(response.status.as_u16());
+        self.account();
+        self.stream = Some(Stream::new(kind));
+        self.expire();
+    }
+
+    /// Ends the exchange at the deadline of streams, if there is one.
+    fn expire(&self) {
+        // SECURITY: `a_websocket_ends_when_its_token_expires`, `an_event_stream_ends_when_its_token_expires` and
+        // `a_grpc_call_ends_with_a_status_when_its_token_expires`.
+        if let (Some(edge), Some(deadline)) = (&self.edge, self.deadline) {
+            edge.expire_in(deadline.saturating_duration_since(Instant::now()));
+        }
+    }
+
+    /// Whether the answer that was begun is one of gRPC.
+    pub(super) fn has_begun_grpc(&self) -> bool {
+        self.stream.as_ref().is_some_and(|stream| stream.kind == StreamKind::Grpc)
+    }
+
+    /// The upstream has sent the end of its answer.
+    pub(super) fn answer_ended(&mut self) {
+        if let Some(stream) = &mut self.stream {
+            stream.is_ended = true;
+        }
+    }
+
     /// Counts the bytes of the body that pass.
     ///
     /// # Errors
@@ -325,6 +433,9 @@ impl Exchange {
             if is_end {
                 edge.body_complete();
             }
+        }
+        if is_end {
+            self.attempts.sent();
         }
         let limit = self.body_limit(&self.admission()?.permit);
         if !self.body.takes(bytes, limit) {
@@ -339,7 +450,11 @@ impl Exchange {
         match self.edge.as_ref().and_then(edge::Exchange::cut) {
             Some(Cut::BodyStalled) => Some(Denial::RequestTimeout),
             Some(Cut::BodyMalformed) => Some(Denial::Malformed(Malformation::Body)),
-            Some(Cut::Expired | Cut::WriteStalled | Cut::FrameStalled) | None => self.fault.take(),
+            // The token of a stream.
+            Some(Cut::Expired) => Some(Denial::expired()),
+            Some(Cut::WriteStalled | Cut::FrameStalled | Cut::Flooded | Cut::Outlived | Cut::Shutdown) | None => {
+                self.fault.take()
+            }
         }
     }
 
@@ -348,7 +463,7 @@ impl Exchange {
         self.decision.get_or_insert_with(|| self.started.elapsed());
         match &self.stage {
             // The decision stays a yes; what came after is told beside it.
-            Stage::Admitted(_) => self.fault = Some(denial),
+            Stage::Admitted(_) | Stage::Answered => self.fault = Some(denial),
             Stage::Received | Stage::Refused(_) => self.stage = Stage::Refused(denial),
         }
     }
@@ -359,8 +474,9 @@ impl Exchange {
     }
 
     /// pingora is done with the request.
-    pub(super) fn finished(&mut self, status: Option<u16>) {
+    pub(super) fn finished(&mut self, status: Option<u16>, error: Option<&Error>) {
         self.status = status;
+        self.end = self.stream.as_ref().map(|stream| stream.end(error));
         self.is_finished = true;
     }
 
@@ -383,17 +499,28 @@ fn wire_target(permit: &Permit, reading: &Reading) -> Option<String> {
     }
 }
 
-impl Drop for Exchange {
-    fn drop(&mut self) {
-        let cut = self.edge.as_ref().and_then(edge::Exchange::cut).is_some();
-        if !self.is_finished && !cut && matches!(self.stage, Stage::Received) {
-            // A panic has taken the request away in the middle.
-            self.telemetry.metrics.record_unsettled();
-        }
+impl Exchange {
+    /// Tells how a stream ended.
+    fn part(&self, stream: &Stream, cut: Option<Cut>) {
+        // What is neither cut nor finished was dropped with its connection.
+        let dropped = if self.is_draining() { StreamEnd::Shutdown } else { StreamEnd::ClientClosed };
+        let end = cut.map(stream::end_of_cut).or(self.end).unwrap_or(dropped);
+        self.telemetry.metrics.record_stream_end(stream.kind, end);
+        tracing::debug!(
+            request_id = self.request_id(),
+            kind = stream.kind.as_str(),
+            cause = end.as_str(),
+            seconds = stream.opened.elapsed().as_secs(),
+            "a stream has ended"
+        );
+    }
+
+    /// Writes the audit line, and counts.
+    fn account(&self) {
         let (allowed, denial) = match &self.stage {
             Stage::Received => (false, Some(&Denial::Internal)),
             Stage::Refused(denial) => (false, Some(denial)),
-            Stage::Admitted(_) => (true, self.fault.as_ref()),
+            Stage::Admitted(_) | Stage::Answered => (true, self.fault.as_ref()),
         };
         self.telemetry.settle(&Account {
             request_id: self.request_id(),
@@ -410,6 +537,21 @@ impl Drop for Exchange {
     }
 }
 
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        self.attempts.end();
+        let cut = self.edge.as_ref().and_then(edge::Exchange::cut);
+        if !self.is_finished && cut.is_none() && matches!(self.stage, Stage::Received) {
+            // A panic has taken the request away in the middle.
+            self.telemetry.metrics.record_unsettled();
+        }
+        match &self.stream {
+            Some(stream) => self.part(stream, cut),
+            None => self.account(),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -417,32 +559,23 @@ mod tests {
         config::AuditDestination,
         gate::testing::{PUBLIC, generation},
         proxy::Upstreams,
+        reload::Trust,
         telemetry::{AuditSink, Metrics},
     };
 
-    #[test]
-    fn an_exchange_that_was_not_admitted_has_no_peer() {
+    #[tokio::test]
+    async fn an_exchange_that_was_not_admitted_has_no_peer() {
         let generation = generation("upstreams: [ { id: app, endpoints: ['http://127.0.0.1:9'] } ]", PUBLIC);
-        let upstreams = Arc::new(Upstreams::build(generation.settings(), None));
+        let upstreams = Arc::new(Upstreams::build(generation.settings(), &[Trust::platform()], None));
         let metrics = Arc::new(Metrics::new().unwrap());
         let audit = AuditSink::open(&AuditDestination::Off, Arc::clone(&metrics)).unwrap();
         let telemetry = Arc::new(Telemetry { metrics, audit });
         let mut exchange = Exchange::new(telemetry, Arc::new(Serving { generation, upstreams }));
-        assert!(exchange.next_peer().is_err());
+        assert!(exchange.next_peer(true).await.is_err());
         exchange.settle(Denial::NoRoute);
-        assert!(exchange.next_peer().is_err());
+        assert!(exchange.next_peer(true).await.is_err());
         assert!(exchange.count_body(1, false).is_err());
-        exchange.finished(Some(404));
-    }
-
-    #[test]
-    fn an_upstream_that_switches_protocols_unasked_is_refused() {
-        let mut attempts = Attempts::default();
-        let error = attempts.may_answer(StatusCode::SWITCHING_PROTOCOLS).unwrap_err();
-        assert_eq!(upstream_error(error.etype()), (UpstreamError::InvalidAnswer, Denial::UpstreamUnreachable));
-        assert!(attempts.may_answer(StatusCode::OK).is_ok());
-        attempts.asks_to_switch = true;
-        assert!(attempts.may_answer(StatusCode::SWITCHING_PROTOCOLS).is_ok());
+        exchange.finished(Some(404), None);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! Removes every header field that the gateway could ever set, then sets the ones that this permit carries. Both steps always run:
 //! a field that is merely not set would let the client's own value through. Called once for each attempt, on a fresh copy.
 
-use http::{Uri, header};
+use http::{HeaderValue, Uri, Version, header};
 use pingora::{Error, ErrorType, Result, http::RequestHeader};
 
 use super::exchange::Admitted;
@@ -23,19 +23,36 @@ pub(super) fn strip_reserved(request: &mut RequestHeader, reserved: &ReservedHea
 
 /// Removes the fields that `Connection` nominates, so that nothing is decided on what is not forwarded (RFC 9110 section 7.6.1).
 pub(super) fn strip_nominated(request: &mut RequestHeader) {
-    let nominated: Vec<_> = Headers::new(&request.headers)
+    for name in nominated(&request.headers) {
+        request.remove_header(&name);
+    }
+}
+
+/// The fields that `Connection` nominates, but for those that are not its to nominate.
+pub(super) fn nominated(headers: &http::HeaderMap) -> Vec<http::HeaderName> {
+    Headers::new(headers)
         .all(&header::CONNECTION)
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
         .filter_map(|name| name.trim().parse::<http::HeaderName>().ok())
         .filter(|name| !KEPT_THOUGH_NOMINATED.contains(name))
-        .collect();
-    for name in nominated {
-        request.remove_header(&name);
+        .collect()
+}
+
+/// Removes an `Upgrade` that `Connection` does not name: it asks for nothing (RFC 9110 section 7.8), but some readers take it for a
+/// handshake. On HTTP/2 the field is an error, which is told elsewhere.
+pub(super) fn strip_unasked_upgrade(request: &mut RequestHeader) {
+    let names_upgrade = |value: &HeaderValue| {
+        value.as_bytes().split(|byte| *byte == b',').any(|name| name.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
+    };
+    let asks = Headers::new(&request.headers).all(&header::CONNECTION).any(names_upgrade);
+    // SECURITY: `an_odd_upgrade_opens_no_tunnel`.
+    if request.version != Version::HTTP_2 && !(asks && request.version == Version::HTTP_11) {
+        request.remove_header(&header::UPGRADE);
     }
 }
 
-/// Left for the proxy: it handles the first group as connection options and refuses the second.
+/// Left for the proxy, which handles them as connection options. Those that frame or name the host are refused on the wire already.
 const KEPT_THOUGH_NOMINATED: [http::HeaderName; 7] = [
     header::CONNECTION,
     header::UPGRADE,
@@ -54,6 +71,12 @@ pub(super) fn apply(request: &mut RequestHeader, admitted: &Admitted, host: &Ups
     let (permit, reading) = (&admitted.permit, &admitted.reading);
     // SECURITY: once more on the copy that is sent, on each attempt: `what_a_filter_put_back_is_stripped_from_the_copy_that_is_sent`.
     strip_reserved(request, admitted.serving.generation.reserved_headers());
+    // HTTP/2 says the host beside the target, which is replaced; pingora puts it back there.
+    if let Some(authority) = request.uri.authority().map(|authority| authority.as_str().to_owned())
+        && !request.headers.contains_key(&header::HOST)
+    {
+        request.insert_header(header::HOST, authority)?;
+    }
     request.set_uri(uri(&admitted.wire_target)?);
 
     for place in admitted.credentials_to_remove() {
@@ -115,15 +138,16 @@ mod tests {
             reading::{Peer, Reading},
             request_id::RequestId,
         },
+        reload::Trust,
     };
 
     #[test]
     fn what_a_filter_put_back_is_stripped_from_the_copy_that_is_sent() {
         let generation = generation("upstreams: [ { id: app, endpoints: ['http://127.0.0.1:9'] } ]", PUBLIC);
-        let upstreams = Arc::new(Upstreams::build(generation.settings(), None));
+        let upstreams = Arc::new(Upstreams::build(generation.settings(), &[Trust::platform()], None));
         let mut request = RequestHeader::build("GET", b"/public?a", None).unwrap();
         request.insert_header("host", "app").unwrap();
-        let peer = Peer { address: IpAddr::from([127, 0, 0, 1]), secure: false };
+        let peer = Peer { address: IpAddr::from([127, 0, 0, 1]), secure: false, certificate: None };
         let admitted = Admitted {
             permit: permit(&generation).unwrap(),
             reading: Reading::of(&request, peer, &generation).unwrap(),

@@ -11,14 +11,17 @@ use pingora::{
 
 use super::{Gateway, Serving, request_id::RequestId};
 use crate::{
-    edge::{EdgeRefusal, Refusals, closing_answer},
+    edge::{Cut, EdgeEvent, EdgeRefusal, Handshake, Refusals, closing_answer},
     gate::{Denial, Live, Seen},
     request::{TargetError, wire::Malformation},
-    telemetry::{Account, Telemetry},
+    telemetry::{
+        Account, Telemetry,
+        metrics::{CutCause, HandshakeResult, RefusedConnection},
+    },
 };
 
-/// Attempts over all servers; the exchange stops earlier when there are fewer.
-const MOST_ATTEMPTS: usize = 4;
+/// The first attempt, one on a new connection for a pooled one that was closed, and the most retries of the settings.
+const MOST_ATTEMPTS: usize = 7;
 
 /// Idle upstream connections that are kept, over all upstreams.
 const IDLE_UPSTREAM_CONNECTIONS: usize = 512;
@@ -76,9 +79,42 @@ impl Refusals for Turned {
             ("Cache-Control", "no-store"),
             ("X-Request-Id", request_id.as_str()),
         ];
-        fields.extend(face.retry_after.map(|seconds| ("Retry-After", seconds)));
+        let retry_after = face.retry_after.map(|after| after.to_string());
+        fields.extend(retry_after.as_deref().map(|after| ("Retry-After", after)));
         fields.extend(denial.allow().and_then(|allow| allow.to_str().ok()).map(|allow| ("Allow", allow)));
         let status = http::StatusCode::from_u16(face.status).unwrap_or(http::StatusCode::BAD_REQUEST);
         closing_answer(status, &fields, &face.body(request_id.as_str()))
+    }
+
+    fn handshake(&self, how: Handshake) {
+        self.telemetry.metrics.record_handshake(match how {
+            Handshake::Done => HandshakeResult::Ok,
+            Handshake::Failed => HandshakeResult::Failed,
+            Handshake::TimedOut => HandshakeResult::Timeout,
+        });
+    }
+
+    fn note(&self, event: EdgeEvent) {
+        let metrics = &self.telemetry.metrics;
+        match event {
+            EdgeEvent::Crowded => metrics.record_refused_connection(RefusedConnection::Connections),
+            EdgeEvent::AddressCrowded => metrics.record_refused_connection(RefusedConnection::Address),
+            EdgeEvent::Cut(cut) => metrics.record_cut(cause(cut)),
+            EdgeEvent::StreamRefused => metrics.record_cut(CutCause::StreamRefused),
+            EdgeEvent::ConnectionRefused => metrics.record_cut(CutCause::Http2Error),
+        }
+    }
+}
+
+const fn cause(cut: Cut) -> CutCause {
+    match cut {
+        Cut::Expired => CutCause::Expired,
+        Cut::BodyStalled => CutCause::BodyStalled,
+        Cut::BodyMalformed => CutCause::BodyMalformed,
+        Cut::WriteStalled => CutCause::WriteStalled,
+        Cut::FrameStalled => CutCause::FrameStalled,
+        Cut::Flooded => CutCause::Flooded,
+        Cut::Shutdown => CutCause::Shutdown,
+        Cut::Outlived => CutCause::Outlived,
     }
 }

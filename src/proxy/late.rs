@@ -13,7 +13,7 @@ use std::{
 
 use async_trait::async_trait;
 use pingora::{
-    Error, ErrorType, OrErr, Result,
+    ErrorType, OrErr, Result,
     connectors::l4::Connect,
     protocols::l4::{
         socket::SocketAddr,
@@ -26,6 +26,8 @@ use tokio::{
     net::TcpStream,
 };
 
+use super::wire::{self, Wire};
+
 /// Turns of the task in which an answer is not looked at.
 const TURNS: u8 = 2;
 
@@ -36,12 +38,10 @@ pub(super) struct Late;
 #[async_trait]
 impl Connect for Late {
     async fn connect(&self, address: &SocketAddr) -> Result<Stream> {
-        let SocketAddr::Inet(address) = address else {
-            return Error::e_explain(ErrorType::ConnectError, "not an Internet address");
-        };
-        let socket = TcpStream::connect(address).await.or_err(ErrorType::ConnectRefused, "no connection")?;
+        let socket = wire::connect(address).await?;
         socket.set_nodelay(true).or_err(ErrorType::SocketError, "TCP_NODELAY cannot be set")?;
-        Ok(VirtualSocketStream::new(Box::new(LateSocket { socket, turns: 0 })).into())
+        let wire = Wire::of(&socket)?;
+        Ok(wire::known_by(VirtualSocketStream::new(Box::new(LateSocket { socket, turns: 0 })).into(), wire))
     }
 }
 
@@ -111,14 +111,5 @@ mod tests {
         .unwrap();
         assert!(turns > usize::from(TURNS), "{turns}");
         assert_eq!((&asked, &answer), (b"ask", b"answer"));
-    }
-
-    #[tokio::test]
-    async fn nobody_there_is_an_error() {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = SocketAddr::Inet(listener.local_addr().unwrap());
-        drop(listener);
-        let error = Late.connect(&address).await.unwrap_err();
-        assert_eq!(*error.etype(), ErrorType::ConnectRefused);
     }
 }

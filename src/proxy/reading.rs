@@ -1,6 +1,6 @@
 //! A session's head as the one reading that is decided on.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 use http::{Version, header};
 use pingora::http::RequestHeader;
@@ -8,7 +8,7 @@ use pingora::http::RequestHeader;
 use crate::{
     gate::{Denial, Generation},
     request::{
-        Forwarded, Headers, Host, Lookup, RequestView, Target,
+        ClientCertificate, Forwarded, Headers, Host, Lookup, RequestView, Target,
         wire::{self, HeadLimits, Malformation},
     },
 };
@@ -21,6 +21,7 @@ pub(super) struct Reading {
     pub(super) forwarded: Forwarded,
     websocket: bool,
     event_stream: bool,
+    client_certificate: Option<Arc<ClientCertificate>>,
 }
 
 /// What kind of answer a client asks for.
@@ -28,17 +29,18 @@ pub(super) struct Reading {
 pub(super) enum Answer {
     /// One that comes to an end by itself.
     Message,
-    /// Server-sent events: it may be silent for long.
+    /// Server-sent events, or the messages of a gRPC call: it may be silent for long.
     EventStream,
     /// A tunnel: likewise.
     WebSocket,
 }
 
 /// What the connection knows of its client.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Peer {
     pub(super) address: IpAddr,
     pub(super) secure: bool,
+    pub(super) certificate: Option<Arc<ClientCertificate>>,
 }
 
 impl Reading {
@@ -54,8 +56,9 @@ impl Reading {
         };
         let target = Target::parse(request.raw_path(), &host)?;
         let forwarded = settings.trusted_proxies.forwarded(peer.address, peer.secure, &host, headers);
-        let (websocket, event_stream) = (is_websocket(request, headers), wants_event_stream(headers));
-        Ok(Self { target, host, forwarded, websocket, event_stream })
+        let (websocket, event_stream) =
+            (is_websocket(request, headers), wants_event_stream(headers) || is_grpc(headers));
+        Ok(Self { target, host, forwarded, websocket, event_stream, client_certificate: peer.certificate })
     }
 
     /// What a decision may look at.
@@ -69,6 +72,7 @@ impl Reading {
             client: self.forwarded.client,
             secure: self.forwarded.secure,
             websocket: self.websocket,
+            client_certificate: self.client_certificate.as_deref(),
         }
     }
 
@@ -101,6 +105,11 @@ fn is_websocket(request: &RequestHeader, headers: Headers<'_>) -> bool {
 /// Every `EventSource` asks for its own media type (HTML, section 9.2).
 fn wants_event_stream(headers: Headers<'_>) -> bool {
     headers.all(&header::ACCEPT).any(|value| memchr::memmem::find(value.as_bytes(), b"text/event-stream").is_some())
+}
+
+/// A gRPC call may be a stream; its head does not tell.
+fn is_grpc(headers: Headers<'_>) -> bool {
+    headers.all(&header::CONTENT_TYPE).any(|value| value.as_bytes().starts_with(b"application/grpc"))
 }
 
 #[cfg(test)]

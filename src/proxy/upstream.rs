@@ -1,37 +1,36 @@
-//! Upstreams: their servers, whose turn it is, and which of them refuse at the moment.
+//! Upstreams: their servers, whose turn it is, and which of them are left alone at the moment.
 //!
-//! Names are resolved by a background task, never on the path of a request; a server without an address is one that refuses. No peer
-//! is made without a [`Permit`], and none with TLS but without a name to verify.
+//! Names are resolved and servers are checked by background tasks, never on the path of a request; a name without an address has no
+//! servers. How one server stands is [`Server`]'s own; here it is only asked and told.
+
+mod background;
+mod budget;
+mod checks;
+mod peer;
+mod server;
+
+pub use background::Background;
+pub(super) use peer::{Ask, Reach};
+pub(super) use server::Server;
 
 use std::{
     collections::HashMap,
     net::SocketAddr,
     sync::{
-        Arc,
-        atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed},
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     },
-    time::{Duration, Instant},
 };
 
 use arc_swap::ArcSwap;
-use pingora::upstreams::peer::HttpPeer;
+use pingora::Error;
 
-use super::{late::Late, reading::Answer};
+use self::{budget::Budget, peer::PoolKeys, server::Rank};
 use crate::{
-    config::{Endpoint, Settings, Timeouts, UpstreamHost},
-    gate::Permit,
-    policy::TimeoutOverrides,
+    config::{Endpoint, HealthCheck, OutlierEjection, Protocol, Settings, Timeouts, UpstreamHost, UpstreamTls},
+    reload::Trust,
+    telemetry::{ServerState, ServerStatus, UpstreamStatus},
 };
-
-/// The group of upstream connections that WebSockets are opened on; all others are in group 0.
-const WEBSOCKETS: u64 = 1;
-/// How often names are resolved again.
-const RESOLVE_EVERY: Duration = Duration::from_secs(10);
-/// How long one name may take.
-const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
-/// A server that refused is left alone for this long, doubled with each refusal in a row.
-const FIRST_REST: Duration = Duration::from_millis(500);
-const LONGEST_REST: Duration = Duration::from_secs(10);
 
 /// All upstreams of a generation, in the order of the settings.
 #[derive(Debug)]
@@ -43,91 +42,88 @@ pub struct Upstream {
     id: Arc<str>,
     host: UpstreamHost,
     timeouts: Timeouts,
-    servers: Vec<Arc<Server>>,
+    protocol: Protocol,
+    tls: UpstreamTls,
+    trust: Trust,
+    health_check: Option<HealthCheck>,
+    ejection: OutlierEjection,
+    retries: usize,
+    pools: PoolKeys,
+    names: Vec<Name>,
+    /// All addresses of all names.
+    servers: ArcSwap<Vec<Arc<Server>>>,
+    /// Held while the servers, or which of them are ejected, change.
+    changing: Mutex<()>,
     turn: AtomicUsize,
+    budget: Budget,
+    /// So that a lasting misunderstanding is told once.
+    told_protocol: AtomicBool,
 }
 
-/// One server: its addresses as last resolved, and its health as last seen.
+/// One endpoint, and its addresses as last resolved.
 #[derive(Debug)]
-pub(super) struct Server {
+struct Name {
     endpoint: Endpoint,
     addresses: ArcSwap<Vec<SocketAddr>>,
-    turn: AtomicUsize,
-    born: Instant,
-    /// Milliseconds after `born` until which it is skipped.
-    resting_until: AtomicU64,
-    refusals: AtomicU32,
 }
 
-impl Server {
+impl Name {
     fn new(endpoint: Endpoint) -> Self {
         let literal = endpoint.host.parse().map(|ip| SocketAddr::new(ip, endpoint.port));
-        Self {
-            endpoint,
-            addresses: ArcSwap::from_pointee(literal.into_iter().collect()),
-            turn: AtomicUsize::new(0),
-            born: Instant::now(),
-            resting_until: AtomicU64::new(0),
-            refusals: AtomicU32::new(0),
-        }
+        Self { endpoint, addresses: ArcSwap::from_pointee(literal.into_iter().collect()) }
     }
 
     fn is_literal(&self) -> bool {
         self.endpoint.host.parse::<std::net::IpAddr>().is_ok()
     }
+}
 
-    fn age(&self) -> u64 {
-        u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX)
-    }
-
-    fn is_resting(&self) -> bool {
-        let until = self.resting_until.load(Relaxed);
-        until != 0 && self.age() < until
-    }
-
-    /// Notes that a connection was refused: the server is skipped for a while.
-    pub(super) fn refused(&self) {
-        let refusals = self.refusals.fetch_add(1, Relaxed).min(16);
-        let rest = FIRST_REST.saturating_mul(1 << refusals).min(LONGEST_REST);
-        let rest = u64::try_from(rest.as_millis()).unwrap_or(u64::MAX);
-        self.resting_until.store(self.age().saturating_add(rest), Relaxed);
-    }
-
-    /// Notes that a connection was made.
-    pub(super) fn accepted(&self) {
-        if self.refusals.load(Relaxed) != 0 {
-            self.refusals.store(0, Relaxed);
-            self.resting_until.store(0, Relaxed);
-        }
-    }
-
-    /// The next address in turn; `None` while the name does not resolve.
-    fn address(&self) -> Option<SocketAddr> {
-        let addresses = self.addresses.load();
-        let turn = if addresses.len() > 1 { self.turn.fetch_add(1, Relaxed) } else { 0 };
-        addresses.get(turn.checked_rem(addresses.len())?).copied()
-    }
-
-    async fn resolve(&self) {
-        let name = (self.endpoint.host.as_str(), self.endpoint.port);
-        let found = tokio::time::timeout(RESOLVE_TIMEOUT, tokio::net::lookup_host(name)).await;
-        match found {
-            Ok(Ok(found)) => {
-                let mut addresses: Vec<_> = found.collect();
-                addresses.sort_unstable();
-                addresses.dedup();
-                if !addresses.is_empty() && **self.addresses.load() != addresses {
-                    tracing::info!(host = %self.endpoint.host, addresses = ?addresses, "upstream resolved");
-                    self.addresses.store(Arc::new(addresses));
-                }
-            }
-            Ok(Err(error)) => tracing::warn!(host = %self.endpoint.host, %error, "upstream does not resolve"),
-            Err(_) => tracing::warn!(host = %self.endpoint.host, "upstream does not resolve in time"),
-        }
-    }
+/// Why no server can be asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NoServer {
+    /// No name of the upstream has an address.
+    Unresolved,
+    /// The health checks of all servers fail.
+    AllRed,
+    /// A connection would be made without a name to verify.
+    Nameless,
 }
 
 impl Upstream {
+    fn new(settings: &crate::config::Upstream, trust: &Trust, previous: Option<&Self>) -> Self {
+        let name = |endpoint: &Endpoint| {
+            let name = Name::new(endpoint.clone());
+            let known = previous.and_then(|previous| previous.names.iter().find(|known| known.endpoint == *endpoint));
+            if let Some(known) = known {
+                name.addresses.store(known.addresses.load_full());
+            }
+            name
+        };
+        let upstream = Self {
+            id: settings.id.as_str().into(),
+            host: settings.host.clone(),
+            timeouts: settings.timeouts,
+            protocol: settings.protocol,
+            tls: settings.tls.clone(),
+            trust: trust.clone(),
+            health_check: settings.health_check.clone(),
+            ejection: settings.outlier_ejection,
+            retries: settings.retries,
+            pools: PoolKeys::of(settings, trust, previous),
+            names: settings.endpoints.iter().map(name).collect(),
+            servers: ArcSwap::new(previous.map(|previous| previous.servers.load_full()).unwrap_or_default()),
+            changing: Mutex::default(),
+            turn: AtomicUsize::new(0),
+            budget: Budget::default(),
+            told_protocol: AtomicBool::new(false),
+        };
+        upstream.arrange();
+        if upstream.health_check.is_none() {
+            upstream.servers.load().iter().for_each(|server| server.unchecked());
+        }
+        upstream
+    }
+
     /// Its name, for metrics and audit lines.
     pub fn id(&self) -> &Arc<str> {
         &self.id
@@ -138,80 +134,188 @@ impl Upstream {
         &self.host
     }
 
-    /// How many servers it has: trying more often than that is no use.
-    pub fn size(&self) -> usize {
-        self.servers.len()
+    /// What it speaks.
+    pub(super) fn protocol(&self) -> Protocol {
+        self.protocol
     }
 
-    /// The next server in turn that has an address and does not rest; a resting one when all do.
-    fn next(&self) -> Option<(Arc<Server>, SocketAddr)> {
+    /// How often a request is tried again.
+    pub(super) fn retries(&self) -> usize {
+        self.retries
+    }
+
+    /// Whether there is another server than this one.
+    pub(super) fn has_another(&self, than: &Arc<Server>) -> bool {
+        self.servers.load().iter().any(|server| !Arc::ptr_eq(server, than))
+    }
+
+    /// Makes the servers those that the names lead to; who stays keeps his health.
+    fn arrange(&self) {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = self.servers.load();
+        let mut servers: Vec<Arc<Server>> = Vec::with_capacity(known.len());
+        for name in &self.names {
+            for address in name.addresses.load().iter() {
+                let is_it = |server: &&Arc<Server>| server.endpoint == name.endpoint && server.address == *address;
+                let new = || Arc::new(Server::new(name.endpoint.clone(), *address));
+                servers.push(known.iter().find(is_it).map_or_else(new, Arc::clone));
+            }
+        }
+        self.servers.store(Arc::new(servers));
+    }
+
+    /// The server for this request: of those in turn the best, and `avoid` last of all.
+    fn pick(&self, avoid: Option<&Arc<Server>>) -> Result<Arc<Server>, NoServer> {
+        let (servers, now) = (self.servers.load(), server::now());
         let turn = self.turn.fetch_add(1, Relaxed);
-        let in_turn =
-            || (0..self.servers.len()).filter_map(|i| self.servers.get((turn.wrapping_add(i)) % self.servers.len()));
-        let ready = in_turn().filter(|server| !server.is_resting()).find_map(|s| Some((Arc::clone(s), s.address()?)));
-        ready.or_else(|| in_turn().find_map(|s| Some((Arc::clone(s), s.address()?))))
+        let in_turn = (0..servers.len()).filter_map(|step| servers.get(turn.wrapping_add(step) % servers.len()));
+        let mut best: Option<(u8, &Arc<Server>)> = None;
+        for server in in_turn {
+            let avoided = avoid.is_some_and(|avoid| Arc::ptr_eq(avoid, server));
+            // Asking for the rank of one that is avoided would use up its trial.
+            let rank = match avoided {
+                true if server.state() == ServerState::Unhealthy => Rank::Red,
+                true => Rank::Ejected,
+                false => server.rank(now),
+            };
+            let order = match rank {
+                Rank::Ready => return Ok(Arc::clone(server)),
+                Rank::Resting => 1,
+                // Where the others are all absent too, it is better than none.
+                Rank::Ejected => 2 + u8::from(avoided),
+                Rank::Red => continue,
+            };
+            if best.is_none_or(|(known, _)| order < known) {
+                best = Some((order, server));
+            }
+        }
+        match best {
+            Some((_, server)) => Ok(Arc::clone(server)),
+            None if servers.is_empty() => Err(NoServer::Unresolved),
+            None => Err(NoServer::AllRed),
+        }
     }
 
-    /// The peer for one attempt.
-    pub(super) fn peer(&self, permit: &Permit, answer: Answer) -> Option<(Arc<Server>, Box<HttpPeer>)> {
-        let (server, address) = self.next()?;
-        let endpoint = &server.endpoint;
-        let own = self.timeouts;
-        let timeouts = over(permit.route().timeouts, own);
-        // SECURITY: pingora skips all verification for an empty name: `a_tls_peer_always_has_a_name`.
-        if endpoint.tls && endpoint.host.is_empty() {
-            return None;
+    /// The server speaks HTTP/1, and the settings say HTTP/2.
+    pub(super) fn tell_other_protocol(&self, server: &Server) {
+        if !self.told_protocol.swap(true, Relaxed) {
+            tracing::error!(
+                upstream = %self.id,
+                server = %server.address,
+                "the server does not speak HTTP/2; set `protocol: http1`, or enable HTTP/2 there"
+            );
         }
-        let name = if endpoint.tls { endpoint.host.clone() } else { String::new() };
-        let mut peer = HttpPeer::new(address, endpoint.tls, name);
-        let options = &mut peer.options;
-        options.connection_timeout = Some(timeouts.connect);
-        options.total_connection_timeout = Some(timeouts.connect);
-        options.read_timeout = Some(match answer {
-            Answer::Message => timeouts.read,
-            Answer::EventStream | Answer::WebSocket => timeouts.stream_idle,
+    }
+
+    /// A connection to the server was refused.
+    pub(super) fn refused(&self, server: &Server, error: &Error) {
+        if server.refused(server::now()) {
+            // Nothing of a request is in it: none was sent.
+            tracing::warn!(upstream = %self.id, server = %server.address, %error, "a server takes no connection: the others are asked first");
+        }
+    }
+
+    /// A connection to the server was made.
+    pub(super) fn accepted(&self, server: &Server) {
+        if server.accepted() {
+            tracing::info!(upstream = %self.id, server = %server.address, "the server takes connections again");
+        }
+    }
+
+    /// The server answered.
+    pub(super) fn succeeded(&self, server: &Server) {
+        if server.succeeded(server::now()) {
+            tracing::info!(upstream = %self.id, server = %server.address, "the server answers again: it is no longer ejected");
+        }
+    }
+
+    /// The server failed a request. True when it is ejected for that.
+    pub(super) fn failed(&self, server: &Server) -> bool {
+        let now = server::now();
+        if !server.failed(now, self.ejection) {
+            return false;
+        }
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let servers = self.servers.load();
+        let ejected = servers.iter().filter(|other| other.is_ejected() && !std::ptr::eq(&***other, server)).count();
+        let most = servers.len().saturating_mul(self.ejection.most) / 100;
+        if ejected >= most || !server.failed(now, self.ejection) {
+            return false;
+        }
+        let time = server.eject(now, self.ejection.base);
+        tracing::warn!(upstream = %self.id, server = %server.address, ?time, "the server fails requests: it is ejected");
+        true
+    }
+
+    /// A request came: it adds to what may be tried again.
+    pub(super) fn asked(&self) {
+        self.budget.deposit();
+    }
+
+    /// Whether one more request may be tried again now.
+    pub(super) fn may_retry(&self) -> bool {
+        self.budget.withdraw(server::now())
+    }
+
+    fn status(&self) -> UpstreamStatus {
+        let server = |server: &Arc<Server>| ServerStatus {
+            endpoint: told(&server.endpoint),
+            address: Some(server.address),
+            state: server.state(),
+        };
+        let servers = self.servers.load();
+        let absent = self.names.iter().filter(|name| name.addresses.load().is_empty()).map(|name| ServerStatus {
+            endpoint: told(&name.endpoint),
+            address: None,
+            state: ServerState::Unresolved,
         });
-        if answer == Answer::WebSocket {
-            options.custom_l4 = Some(Arc::new(Late));
-            // The pool does not tell such connections apart by itself.
-            peer.group_key = WEBSOCKETS;
+        UpstreamStatus {
+            upstream: self.id.as_ref().to_owned(),
+            servers: servers.iter().map(server).chain(absent).collect(),
         }
-        options.write_timeout = Some(timeouts.write);
-        options.idle_timeout = Some(timeouts.idle);
-        Some((server, Box::new(peer)))
+    }
+
+    /// Whether new settings say the same.
+    fn says(&self, settings: &crate::config::Upstream, trust: &Trust) -> bool {
+        let endpoints = self.names.iter().map(|name| &name.endpoint);
+        *self.id == *settings.id
+            && endpoints.eq(&settings.endpoints)
+            && self.host == settings.host
+            && self.timeouts == settings.timeouts
+            && self.protocol == settings.protocol
+            && self.tls == settings.tls
+            && self.trust.fingerprint == trust.fingerprint
+            && self.health_check == settings.health_check
+            && self.ejection == settings.outlier_ejection
+            && self.retries == settings.retries
     }
 }
 
-/// A route's times, and the upstream's own where the route says nothing.
-fn over(route: TimeoutOverrides, own: Timeouts) -> Timeouts {
-    Timeouts {
-        connect: route.connect.unwrap_or(own.connect),
-        read: route.read.unwrap_or(own.read),
-        write: route.write.unwrap_or(own.write),
-        idle: route.idle.unwrap_or(own.idle),
-        stream_idle: route.stream_idle.unwrap_or(own.stream_idle),
-    }
+/// An endpoint as the settings write it.
+fn told(endpoint: &Endpoint) -> String {
+    let Endpoint { tls, host, port } = endpoint;
+    let scheme = if *tls { "https" } else { "http" };
+    if host.contains(':') { format!("{scheme}://[{host}]:{port}") } else { format!("{scheme}://{host}:{port}") }
 }
 
 impl Upstreams {
-    /// The upstreams of new settings; a server that is also in `previous` keeps its addresses and its health.
-    pub fn build(settings: &Settings, previous: Option<&Self>) -> Self {
-        let mut known: HashMap<Endpoint, Arc<Server>> = HashMap::new();
-        for server in previous.iter().flat_map(|all| all.servers()) {
-            known.insert(server.endpoint.clone(), Arc::clone(server));
-        }
-        let mut server = |endpoint: &Endpoint| {
-            let new = || Arc::new(Server::new(endpoint.clone()));
-            Arc::clone(known.entry(endpoint.clone()).or_insert_with(new))
+    /// The upstreams of new settings, each with its own trust. A server that is also in `previous` keeps its health, a name its
+    /// addresses, and connections that were made under the same terms stay in use.
+    pub fn build(settings: &Settings, trust: &[Trust], previous: Option<&Self>) -> Self {
+        let known: HashMap<&str, &Upstream> =
+            previous.iter().flat_map(|all| &all.0).map(|upstream| (&*upstream.id, upstream)).collect();
+        let upstreams = settings.upstreams.iter().zip(trust);
+        let upstream = |(upstream, trust): (&crate::config::Upstream, &Trust)| {
+            Upstream::new(upstream, trust, known.get(upstream.id.as_str()).copied())
         };
-        let upstream = |upstream: &crate::config::Upstream| Upstream {
-            id: upstream.id.as_str().into(),
-            host: upstream.host.clone(),
-            timeouts: upstream.timeouts,
-            servers: upstream.endpoints.iter().map(&mut server).collect(),
-            turn: AtomicUsize::new(0),
-        };
-        Self(settings.upstreams.iter().map(upstream).collect())
+        // An upstream without its trust is left out, and every request to it ends with an internal error.
+        Self(upstreams.map(upstream).collect())
+    }
+
+    /// Whether new settings make the same upstreams.
+    pub fn say(&self, settings: &Settings, trust: &[Trust]) -> bool {
+        let new = settings.upstreams.iter().zip(trust);
+        self.0.len() == new.len() && self.0.iter().zip(new).all(|(old, (new, trust))| old.says(new, trust))
     }
 
     /// The upstream at a place of the settings.
@@ -219,68 +323,11 @@ impl Upstreams {
         self.0.get(place)
     }
 
-    fn servers(&self) -> impl Iterator<Item = &Arc<Server>> {
-        self.0.iter().flat_map(|upstream| &upstream.servers)
-    }
-
-    /// Resolves every server that is named and not an address, all at once.
-    pub async fn resolve(&self) {
-        let mut tasks = tokio::task::JoinSet::new();
-        for server in self.servers().filter(|server| !server.is_literal()) {
-            let server = Arc::clone(server);
-            tasks.spawn(async move { server.resolve().await });
-        }
-        tasks.join_all().await;
-    }
-}
-
-/// Resolves the names of whatever upstreams are current, again and again.
-pub async fn keep_resolved(current: impl Fn() -> Arc<super::Serving>) {
-    loop {
-        tokio::time::sleep(RESOLVE_EVERY).await;
-        current().upstreams.resolve().await;
+    /// How all servers are.
+    pub fn status(&self) -> Vec<UpstreamStatus> {
+        self.0.iter().map(Upstream::status).collect()
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use pingora::upstreams::peer::Peer;
-
-    use super::*;
-    use crate::gate::testing::{PUBLIC, generation, permit};
-
-    fn upstreams(endpoints: &str) -> (Upstreams, Permit) {
-        let generation = generation(&format!("upstreams: [ {{ id: app, endpoints: {endpoints} }} ]"), PUBLIC);
-        (Upstreams::build(generation.settings(), None), permit(&generation).unwrap())
-    }
-
-    #[test]
-    fn a_tls_peer_always_has_a_name() {
-        let (upstreams, permit) = upstreams("['https://127.0.0.1:9443']");
-        let (_, peer) = upstreams.get(0).unwrap().peer(&permit, Answer::Message).unwrap();
-        assert!(peer.tls() && !peer.sni().is_empty());
-        assert!(peer.verify_cert() && peer.verify_hostname());
-
-        // No settings lead here; a peer without a name would not be verified at all.
-        let nameless = Server::new(Endpoint { tls: true, host: String::new(), port: 9443 });
-        nameless.addresses.store(Arc::new(vec![SocketAddr::from(([127, 0, 0, 1], 9443))]));
-        let mut upstream = upstreams.0.into_iter().next().unwrap();
-        upstream.servers = vec![Arc::new(nameless)];
-        assert!(upstream.peer(&permit, Answer::Message).is_none());
-    }
-
-    #[test]
-    fn servers_are_used_in_turn_and_one_that_refuses_rests() {
-        let (upstreams, permit) = upstreams("['http://127.0.0.1:1', 'http://127.0.0.1:2']");
-        let upstream = upstreams.get(0).unwrap();
-        let ask = || upstream.peer(&permit, Answer::Message).unwrap().0;
-        let (first, second) = (ask(), ask());
-        assert_ne!(first.endpoint, second.endpoint);
-        first.refused();
-        assert!((0..4).all(|_| ask().endpoint == second.endpoint));
-        second.refused();
-        assert_ne!(ask().endpoint, ask().endpoint, "where all rest, none does");
-        first.accepted();
-        assert!((0..4).all(|_| ask().endpoint == first.endpoint));
-    }
-}
+mod tests;

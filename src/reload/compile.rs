@@ -10,20 +10,29 @@ use std::{
     sync::Arc,
 };
 
+use super::{
+    certificates::{self, PemFiles},
+    status::now,
+    trust::{self, Trust, TrustFiles},
+};
 use crate::{
     config::{KeySource, Outline, Settings},
     diagnostic::{Diagnostic, Report, Severity},
+    edge::ListenerTls,
     gate::source::{self, Fingerprint},
+    time::UnixTime,
     token::{KeyRing, KeySet, ProviderId},
     yaml::SourceFile,
 };
 
 /// Each code of this module, and what it says. Listed in `docs/diagnostics.md`.
-pub const CODES: [(&str, &str); 4] = [
+pub const CODES: [(&str, &str); 6] = [
     ("F011", "a key file holds no usable key"),
     ("F012", "warning: a key of a key file is not used"),
     ("F020", "the files do not compile, and no reason was given"),
     ("F021", "compiling the files failed: a defect of the gateway"),
+    ("F030", "a file of certificate authorities cannot be used"),
+    ("F031", "a client certificate or its key cannot be used"),
 ];
 
 /// Compiles the settings file.
@@ -60,6 +69,10 @@ pub struct Compiled<P> {
     pub policies: P,
     /// The keys of each provider that has them in a file, in the order of the settings.
     pub keys: Vec<Option<Arc<KeySet>>>,
+    /// What each listener shakes hands with, in the order of the settings; `None` for plain ones.
+    pub tls: Vec<Option<Arc<ListenerTls>>>,
+    /// The certificates of each upstream, in the order of the settings.
+    pub trust: Vec<Trust>,
     /// What was read.
     pub fingerprint: Fingerprint,
 }
@@ -73,6 +86,8 @@ pub(super) struct Sources {
     outline: Option<Outline>,
     policies: Vec<SourceFile>,
     keys: Vec<Option<SourceFile>>,
+    pem: PemFiles,
+    trust: Vec<TrustFiles>,
     report: Report,
     name: String,
     pub(super) fingerprint: Fingerprint,
@@ -96,6 +111,8 @@ pub(super) fn gather<P>(path: &Path, steps: &Steps<P>) -> Sources {
                 outline: None,
                 policies: Vec::new(),
                 keys: Vec::new(),
+                pem: PemFiles::default(),
+                trust: Vec::new(),
                 report,
                 name,
                 fingerprint,
@@ -103,7 +120,7 @@ pub(super) fn gather<P>(path: &Path, steps: &Steps<P>) -> Sources {
         }
     };
     let (settings, findings) = guarded(&name, || (steps.settings)(&file));
-    let (mut policies, mut keys, mut unread) = (Vec::new(), Vec::new(), Report::default());
+    let (mut policies, mut keys, mut trust, mut unread) = (Vec::new(), Vec::new(), Vec::new(), Report::default());
     let outline = match &settings {
         Some(settings) => Some(settings.outline()),
         None => (steps.outline)(&file),
@@ -118,18 +135,21 @@ pub(super) fn gather<P>(path: &Path, steps: &Steps<P>) -> Sources {
                 KeySource::File(path) => source::read_file(path).map_err(|finding| unread.push(finding)).ok(),
             });
         }
+        trust.extend(settings.upstreams.iter().map(|upstream| TrustFiles::read(&upstream.tls, &mut unread)));
     }
-    let all = std::iter::once(&file).chain(&policies).chain(keys.iter().flatten());
+    let pem = settings.as_ref().map(|settings| PemFiles::read(settings, &mut unread)).unwrap_or_default();
+    let all = std::iter::once(&file).chain(&policies).chain(keys.iter().flatten()).chain(pem.iter());
+    let all = all.chain(trust.iter().flat_map(TrustFiles::iter));
     let fingerprint = source::fingerprint(all, &unread);
     // First what could not be read: a full report drops what comes last, and must not drop an error for a warning.
     let mut report = unread;
     report.append(findings);
-    Sources { settings, outline, policies, keys, report, name, fingerprint }
+    Sources { settings, outline, policies, keys, trust, pem, report, name, fingerprint }
 }
 
 /// Compiles what was read.
 pub(super) fn build<P>(sources: Sources, steps: &Steps<P>) -> (Option<Compiled<P>>, Report) {
-    let Sources { settings, outline, policies, keys, mut report, name, fingerprint } = sources;
+    let Sources { settings, outline, policies, keys, trust, pem, mut report, name, fingerprint } = sources;
     // SECURITY: what is wrong must count although a full report drops it: `an_error_behind_a_full_report_is_a_refusal`.
     let mut refused = report.has_errors();
     let Some(mut outline) = outline else { return (None, at_least_one_error(report, &name)) };
@@ -148,9 +168,16 @@ pub(super) fn build<P>(sources: Sources, steps: &Steps<P>) -> (Option<Compiled<P
             set
         }));
     }
-    match policies {
-        Some(policies) if !refused => (Some(Compiled { settings, policies, keys: sets, fingerprint }), report),
-        Some(_) | None => (None, at_least_one_error(report, &name)),
+    let (trust, findings) = guarded(&name, || trust::compile(&trust));
+    report.append(findings);
+    let now = now().unwrap_or(UnixTime::from_seconds(0));
+    let (tls, findings) = guarded(&name, || pem.compile(&settings.listeners, now));
+    report.append(findings);
+    match (policies, trust, tls) {
+        (Some(policies), Some(trust), Some(tls)) if !refused => {
+            (Some(Compiled { settings, policies, keys: sets, trust, tls, fingerprint }), report)
+        }
+        (Some(_) | None, Some(_) | None, Some(_) | None) => (None, at_least_one_error(report, &name)),
     }
 }
 
@@ -205,14 +232,25 @@ pub struct Parts<P> {
     pub settings: Arc<Settings>,
     /// The policies.
     pub policies: Arc<P>,
+    /// The certificates of each upstream, in the order of the settings.
+    pub trust: Arc<[Trust]>,
     /// The keys that are held.
     pub keys: Arc<KeyRing>,
+    /// What each listener shakes hands with, in the order of the settings; `None` for plain ones.
+    pub tls: Arc<[Option<Arc<ListenerTls>>]>,
 }
 
 impl<P> Clone for Parts<P> {
     fn clone(&self) -> Self {
-        let Self { number, settings, policies, keys } = self;
-        Self { number: *number, settings: Arc::clone(settings), policies: Arc::clone(policies), keys: Arc::clone(keys) }
+        let Self { number, settings, policies, trust, keys, tls } = self;
+        Self {
+            number: *number,
+            settings: Arc::clone(settings),
+            policies: Arc::clone(policies),
+            trust: Arc::clone(trust),
+            keys: Arc::clone(keys),
+            tls: Arc::clone(tls),
+        }
     }
 }
 
@@ -222,8 +260,13 @@ pub(super) fn places(path: &Path, settings: &Settings) -> super::watch::Places {
         KeySource::Url(_) => None,
         KeySource::File(path) => Some(path.clone()),
     });
+    let pem = certificates::paths(settings).map(Path::to_owned);
     super::watch::Places {
-        files: std::iter::once(path.to_owned()).chain(keys).collect::<Vec<PathBuf>>(),
+        files: std::iter::once(path.to_owned())
+            .chain(keys)
+            .chain(pem)
+            .chain(trust::places(settings))
+            .collect::<Vec<PathBuf>>(),
         folders: vec![settings.policies.path.clone()],
         poll: settings.policies.poll,
     }

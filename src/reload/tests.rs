@@ -1,3 +1,5 @@
+mod certificates;
+
 use std::{
     fs,
     os::unix::fs::symlink,
@@ -17,7 +19,7 @@ use super::{
     *,
 };
 use crate::{
-    config::{KeySource, Outline, Settings, TlsFiles},
+    config::{KeySource, Outline, Settings, TlsFiles, TlsSettings},
     diagnostic::Diagnostic,
     token::ProviderId,
     yaml::SourceFile,
@@ -48,8 +50,10 @@ fn compile_settings(file: &SourceFile) -> (Option<Settings>, Report) {
     if let Some(port) = said["port"].as_u64() {
         settings.listeners[0].address.set_port(u16::try_from(port).unwrap());
     }
-    if let Some(path) = said["tls"].as_str() {
-        settings.listeners[0].tls = Some(TlsFiles { certificate: path.into(), private_key: path.into() });
+    if let Some(name) = said["tls"].as_str() {
+        let file = |ending: &str| folder.join(format!("{name}.{ending}"));
+        let default = TlsFiles { certificate: file("pem"), private_key: file("key") };
+        settings.listeners[0].tls = Some(TlsSettings { default, others: Vec::new(), clients: None });
     }
     if let Some(path) = said["keys"].as_str() {
         settings.identity.providers[0].keys = KeySource::File(folder.join(path));
@@ -263,7 +267,8 @@ async fn a_compiler_that_panics_rejects() {
 async fn what_needs_a_restart_is_named_and_the_rest_is_applied() {
     let house = House::new(json!({ "threads": 2 }));
     house.write("policies/a.yaml", "two");
-    house.write("cogward.yaml", r#"{ "threads": 3, "admin": 1, "tls": "new.pem", "audit": "off", "poll": 7 }"#);
+    certificates::write_pair(&house.path("new"), 2050);
+    house.write("cogward.yaml", r#"{ "threads": 3, "admin": 1, "tls": "new", "audit": "off", "poll": 7 }"#);
     house
         .until("the rest serves", |house| house.text() == "two" && house.last().settings.policies.poll.as_secs() == 7)
         .await;
@@ -475,7 +480,8 @@ fn a_refusal_without_a_reason_still_has_one() {
 
 #[test]
 fn every_code_of_this_module_is_listed_once() {
-    let (listed, body) = include_str!("compile.rs").split_once("];\n").unwrap();
+    let (listed, compile) = include_str!("compile.rs").split_once("];\n").unwrap();
+    let body = format!("{compile}{}", include_str!("trust.rs"));
     for (code, _) in CODES {
         assert_eq!(listed.matches(&format!("(\"{code}\"")).count(), 1, "{code}");
         assert!(body.contains(&format!("\"{code}\"")), "{code} is not used");

@@ -5,12 +5,14 @@
 //! Invariant: the verdict does not depend on how the bytes were cut.
 
 mod h2;
+mod nominations;
 mod origin;
 
 use memchr::{memchr, memrchr};
 use thiserror::Error;
 
 use super::Host;
+use nominations::Nominations;
 
 pub use h2::check_h2;
 pub use origin::{Rewrite, in_origin_form};
@@ -81,8 +83,8 @@ pub enum Malformation {
     /// A field that goes on in a second line.
     #[error("a header field is folded")]
     Fold,
-    /// A field line that does not begin with a token and a colon.
-    #[error("a header line does not begin with a name and a colon")]
+    /// A field that does not begin with a token (in HTTP/1: and a colon).
+    #[error("a header field does not begin with a name")]
     HeaderName,
     /// A Content-Length other than 1 to 19 digits.
     #[error("the content length is not one plain number")]
@@ -108,12 +110,18 @@ pub enum Malformation {
     /// A Host or `:authority` that is not `host[:port]`.
     #[error("the host is not `host[:port]`")]
     Host,
+    /// A Connection field that is no list of tokens, is too long, or nominates what is not for one hop only.
+    #[error("the connection field nominates too much, or what it must not")]
+    Connection,
     /// The body ends early, or its chunks are broken.
     #[error("the body is not framed as announced")]
     Body,
-    /// The bytes are not one whole head.
-    #[error("the head is incomplete, or something follows it")]
+    /// The bytes are no head of HTTP/1.
+    #[error("the head breaks the grammar of HTTP/1")]
     NotOneHead,
+    /// HTTP/2: a field value with white space around it, which HTTP/1 does not count as part of the value.
+    #[error("a field value of an HTTP/2 request begins or ends with white space")]
+    Padded,
     /// HTTP/2: Connection, Transfer-Encoding, Upgrade and their like.
     #[error("an HTTP/2 request has a field that belongs to a connection")]
     ConnectionField,
@@ -126,14 +134,6 @@ pub enum Malformation {
     /// HTTP/2: a `:scheme` other than `http` and `https`, or none.
     #[error("the scheme is neither http nor https")]
     Scheme,
-}
-
-/// Judges `head`, which must be one whole head, up to and with its empty line.
-pub fn check_head(head: &[u8], limits: HeadLimits) -> Result<(), WireFault> {
-    match HeadScan::new(limits).feed(head)? {
-        Some(end) if end == head.len() => Ok(()),
-        Some(_) | None => Err(Malformation::NotOneHead.into()),
-    }
 }
 
 /// Judges one HTTP/1 head while it arrives.
@@ -162,6 +162,7 @@ struct Framing {
     length: bool,
     chunked: bool,
     host: bool,
+    nominations: Nominations,
 }
 
 impl HeadScan {
@@ -253,9 +254,10 @@ impl HeadScan {
         if !is_token(name) {
             return Err(Malformation::HeaderName.into());
         }
-        // Three names matter, and all differ in length.
+        // Four names matter, and all differ in length.
         Ok(match name.len() {
             4 if name.eq_ignore_ascii_case(b"host") => self.framing.host(trim(value)),
+            10 if name.eq_ignore_ascii_case(b"connection") => self.framing.nominations.read(value),
             14 if name.eq_ignore_ascii_case(b"content-length") => self.framing.length(trim(value)),
             17 if name.eq_ignore_ascii_case(b"transfer-encoding") => self.framing.encoding(trim(value), version),
             _ => Ok(()),
@@ -349,7 +351,7 @@ fn trim(mut value: &[u8]) -> &[u8] {
 }
 
 /// A token (RFC 9110 section 5.6.2).
-fn is_token(name: &[u8]) -> bool {
+pub fn is_token(name: &[u8]) -> bool {
     !name.is_empty() && name.iter().all(|&byte| TOKEN.get(usize::from(byte)).copied().unwrap_or(false))
 }
 

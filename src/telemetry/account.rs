@@ -15,6 +15,9 @@ use crate::{
     policy::RuleId,
 };
 
+/// The reason of an allow that is no permit: the answer to a preflight.
+const PREFLIGHT: &str = "preflight";
+
 /// Where accounts go.
 #[derive(Debug)]
 pub struct Telemetry {
@@ -53,7 +56,8 @@ impl Telemetry {
     /// Writes the audit line and counts.
     pub fn settle(&self, account: &Account<'_>) {
         let outcome = if account.allowed { Outcome::Allow } else { Outcome::Deny };
-        let reason = account.denial.map(Denial::code);
+        let answered = account.seen.is_preflight.then_some(PREFLIGHT);
+        let reason = account.denial.map(Denial::code).or(answered);
         let route = account.seen.route.as_ref().map(|route| &*route.id);
         self.count(account, route, outcome, reason);
         let principal = account.seen.principal.as_ref();
@@ -85,7 +89,7 @@ impl Telemetry {
         let method = account.method.map_or(MethodLabel::Other, MethodLabel::of);
         self.metrics.record_request(route, method, StatusClass::of(status));
         // What goes wrong after a yes is no decision.
-        let reason = if account.allowed { None } else { reason };
+        let reason = if account.allowed { account.seen.is_preflight.then_some(PREFLIGHT) } else { reason };
         self.metrics.record_decision(route, outcome, reason, account.decision);
         if let Some(hit) = account.seen.cache_hit {
             self.metrics.record_token_cache(hit);

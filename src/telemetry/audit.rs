@@ -157,7 +157,10 @@ pub const FIELDS: &[(&str, &str)] = &[
     ("method", "the request's method"),
     ("path", "the canonical path, without the query; null where the target was refused"),
     ("outcome", "`allow` or `deny`"),
-    ("reason", "the reason code of a deny; null for an allow"),
+    (
+        "reason",
+        "the reason code of a deny; `preflight` for a CORS preflight that the gateway answered; null for another allow",
+    ),
     ("rule", "the id of the rule that decided; null where none did"),
     ("principal", "the principal's id; null for an anonymous caller"),
     ("kind", "`user`, `machine` or `anonymous`; null where the request was refused before that was known"),
@@ -180,7 +183,8 @@ const PREAMBLE: &str = "\
 # Audit lines
 
 Each decision leaves one line of JSON at `audit.destination`: standard output, a file, or nowhere (`off`). This page is rendered from
-the code; a test compares it. Every line has all fields, in this order; an absent value is `null`.
+the code; a test compares it. The line is written when the request is over, and of a stream (WebSocket, event stream, gRPC call) when it
+opens: how that ends is counted in `cogward_streams_ended_total`, and is no decision. Every line has all fields, in this order; an absent value is `null`.
 ";
 
 const CLOSE: &str = "

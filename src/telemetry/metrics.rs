@@ -8,9 +8,11 @@ mod definition;
 mod labels;
 
 pub use definition::{Definition, Kind, Label, REFERENCE, render_reference};
-pub use labels::{MethodLabel, StatusClass, UpstreamError};
+pub use labels::{
+    CutCause, HandshakeResult, MethodLabel, RefusedConnection, StatusClass, StreamEnd, StreamKind, UpstreamError,
+};
 
-use std::{collections::HashSet, fmt, sync::OnceLock, time::Duration};
+use std::{collections::HashSet, fmt, net::SocketAddr, sync::OnceLock, time::Duration};
 
 use arc_swap::ArcSwap;
 use prometheus::{
@@ -21,7 +23,7 @@ use thiserror::Error;
 
 use crate::{time::UnixTime, token::TokenError};
 
-use super::{Outcome, spool::Loss};
+use super::{Outcome, ServerState, UpstreamStatus, spool::Loss};
 
 /// The label of a name that is not there: a request without a route, a token of no provider, an allow without a reason.
 const NONE: &str = "none";
@@ -58,6 +60,10 @@ pub struct Metrics {
     decision_duration: Histogram,
     upstream_duration: HistogramVec,
     upstream_errors: IntCounterVec,
+    upstream_servers: IntGaugeVec,
+    upstream_ejections: IntCounterVec,
+    upstream_retries: IntCounterVec,
+    servers: OnceLock<ServerProbe>,
     verifications: IntCounterVec,
     cache_hits: IntCounter,
     cache_misses: IntCounter,
@@ -70,6 +76,12 @@ pub struct Metrics {
     reload_last_success: IntGauge,
     open_connections: IntGauge,
     connections: OnceLock<Probe>,
+    streams_ended: IntCounterVec,
+    connections_refused: IntCounterVec,
+    connections_cut: IntCounterVec,
+    panics: IntCounter,
+    certificate_expiry: IntGaugeVec,
+    tls_handshakes: IntCounterVec,
     unsettled: IntCounter,
     audit_dropped: IntCounterVec,
     log_dropped: IntCounter,
@@ -82,6 +94,15 @@ struct Probe(Box<dyn Fn() -> usize + Send + Sync>);
 impl fmt::Debug for Probe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Probe(..)")
+    }
+}
+
+/// Tells how servers are when it is asked.
+struct ServerProbe(Box<dyn Fn() -> Vec<UpstreamStatus> + Send + Sync>);
+
+impl fmt::Debug for ServerProbe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ServerProbe(..)")
     }
 }
 
@@ -99,6 +120,18 @@ impl Metrics {
         for loss in Loss::ALL {
             audit_dropped.with_label_values(&[loss.as_str()]);
         }
+        let connections_refused = definition::CONNECTIONS_REFUSED.counters(&registry)?;
+        for reason in RefusedConnection::ALL {
+            connections_refused.with_label_values(&[reason.as_str()]);
+        }
+        let connections_cut = definition::CONNECTIONS_CUT.counters(&registry)?;
+        for cause in CutCause::ALL {
+            connections_cut.with_label_values(&[cause.as_str()]);
+        }
+        let tls_handshakes = definition::TLS_HANDSHAKES.counters(&registry)?;
+        for result in HandshakeResult::ALL {
+            tls_handshakes.with_label_values(&[result.as_str()]);
+        }
         Ok(Self {
             names: ArcSwap::default(),
             requests: definition::REQUESTS.counters(&registry)?,
@@ -106,6 +139,10 @@ impl Metrics {
             decision_duration: definition::DECISION_DURATION.histogram(&registry)?,
             upstream_duration: definition::UPSTREAM_DURATION.histograms(&registry)?,
             upstream_errors: definition::UPSTREAM_ERRORS.counters(&registry)?,
+            upstream_servers: definition::UPSTREAM_SERVERS.gauges(&registry)?,
+            upstream_ejections: definition::UPSTREAM_EJECTIONS.counters(&registry)?,
+            upstream_retries: definition::UPSTREAM_RETRIES.counters(&registry)?,
+            servers: OnceLock::new(),
             verifications: definition::VERIFICATIONS.counters(&registry)?,
             cache_hits: token_cache.with_label_values(&["hit"]),
             cache_misses: token_cache.with_label_values(&["miss"]),
@@ -118,6 +155,12 @@ impl Metrics {
             reload_last_success: definition::RELOAD_LAST_SUCCESS.gauge(&registry)?,
             open_connections: definition::OPEN_CONNECTIONS.gauge(&registry)?,
             connections: OnceLock::new(),
+            streams_ended: definition::STREAMS_ENDED.counters(&registry)?,
+            connections_refused,
+            connections_cut,
+            panics: definition::PANICS.counter(&registry)?,
+            certificate_expiry: definition::CERTIFICATE_EXPIRY.gauges(&registry)?,
+            tls_handshakes,
             unsettled: definition::UNSETTLED.counter(&registry)?,
             audit_dropped,
             log_dropped: definition::LOG_DROPPED.counter(&registry)?,
@@ -134,6 +177,9 @@ impl Metrics {
         retain(&self.decisions, 0, &names.routes);
         retain(&self.upstream_duration, 0, &names.upstreams);
         retain(&self.upstream_errors, 0, &names.upstreams);
+        retain(&self.upstream_servers, 0, &names.upstreams);
+        retain(&self.upstream_ejections, 0, &names.upstreams);
+        retain(&self.upstream_retries, 0, &names.upstreams);
         retain(&self.verifications, 0, &names.providers);
         retain(&self.jwks_fetches, 0, &names.providers);
         retain(&self.jwks_keys, 0, &names.providers);
@@ -145,6 +191,8 @@ impl Metrics {
         }
         for upstream in &names.upstreams {
             self.upstream_duration.with_label_values(&[upstream]);
+            self.upstream_ejections.with_label_values(&[upstream]);
+            self.upstream_retries.with_label_values(&[upstream]);
         }
     }
 
@@ -181,6 +229,39 @@ impl Metrics {
     pub fn record_upstream_error(&self, upstream: &str, error: UpstreamError) {
         let names = self.names.load();
         self.upstream_errors.with_label_values(&[label(&names.upstreams, Some(upstream)), error.as_str()]).inc();
+    }
+
+    /// A server of an upstream was ejected.
+    pub fn record_upstream_ejection(&self, upstream: &str) {
+        let names = self.names.load();
+        self.upstream_ejections.with_label_values(&[label(&names.upstreams, Some(upstream))]).inc();
+    }
+
+    /// A request is tried again.
+    pub fn record_upstream_retry(&self, upstream: &str) {
+        let names = self.names.load();
+        self.upstream_retries.with_label_values(&[label(&names.upstreams, Some(upstream))]).inc();
+    }
+
+    /// Who knows how the servers are: asked at each scrape, and for `/status`. The first one counts.
+    pub fn watch_servers(&self, servers: impl Fn() -> Vec<UpstreamStatus> + Send + Sync + 'static) {
+        // A second set of upstreams would be a defect of the server.
+        let _ = self.servers.set(ServerProbe(Box::new(servers)));
+    }
+
+    /// How the servers of all upstreams are now.
+    pub fn servers(&self) -> Vec<UpstreamStatus> {
+        self.servers.get().map(|ServerProbe(ask)| ask()).unwrap_or_default()
+    }
+
+    fn count_servers(&self) {
+        let names = self.names.load();
+        for upstream in self.servers().iter().filter(|upstream| names.upstreams.contains(&*upstream.upstream)) {
+            for state in ServerState::ALL {
+                let servers = upstream.servers.iter().filter(|server| server.state == state).count();
+                self.upstream_servers.with_label_values(&[&*upstream.upstream, state.as_str()]).set(signed(servers));
+            }
+        }
     }
 
     /// A token was verified, not found in the cache. The provider is absent where none issues such tokens.
@@ -236,10 +317,40 @@ impl Metrics {
         let _ = self.connections.set(Probe(Box::new(open)));
     }
 
+    /// A connection was turned away.
+    pub fn record_refused_connection(&self, reason: RefusedConnection) {
+        self.connections_refused.with_label_values(&[reason.as_str()]).inc();
+    }
+
+    /// The edge ended an exchange, a stream or a connection.
+    pub fn record_cut(&self, cause: CutCause) {
+        self.connections_cut.with_label_values(&[cause.as_str()]).inc();
+    }
+
+    /// A task panicked.
+    pub fn record_panic(&self) {
+        self.panics.inc();
+    }
+
+    /// When the first certificate of a listener expires. Listeners are those of the start: no series is ever left behind.
+    pub fn set_certificate_expiry(&self, listener: SocketAddr, at: UnixTime) {
+        self.certificate_expiry.with_label_values(&[&listener.to_string()]).set(signed(at.seconds()));
+    }
+
+    /// A TLS handshake of a client is over.
+    pub fn record_handshake(&self, result: HandshakeResult) {
+        self.tls_handshakes.with_label_values(&[result.as_str()]).inc();
+    }
+
     /// Who knows how many log lines were lost: asked at each scrape. The first one counts.
     pub fn watch_log(&self, dropped: impl Fn() -> usize + Send + Sync + 'static) {
         // A process has one log.
         let _ = self.log.set(Probe(Box::new(dropped)));
+    }
+
+    /// A stream is over.
+    pub fn record_stream_end(&self, kind: StreamKind, end: StreamEnd) {
+        self.streams_ended.with_label_values(&[kind.as_str(), end.as_str()]).inc();
     }
 
     /// A request ended without an outcome.
@@ -262,6 +373,7 @@ impl Metrics {
         if let Some(Probe(open)) = self.connections.get() {
             self.open_connections.set(signed(open()));
         }
+        self.count_servers();
         if let Some(Probe(dropped)) = self.log.get() {
             let dropped = u64::try_from(dropped()).unwrap_or(u64::MAX);
             self.log_dropped.inc_by(dropped.saturating_sub(self.log_dropped.get()));

@@ -225,7 +225,9 @@ impl<'a> MapCursor<'a> {
 
     /// The value of `key`, if it is there. A null is reported, and counts as absent.
     pub fn take(&mut self, key: &'static str) -> Option<Cursor<'a>> {
-        self.taken.push(key);
+        if !self.taken.contains(&key) {
+            self.taken.push(key);
+        }
         let (_, node) = self.entries.iter().find(|(name, _)| name == key)?;
         let found = Cursor { source: self.cursor.source, node, pointer: self.cursor.pointer.key(key) };
         if *node == Node::Null {

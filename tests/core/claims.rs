@@ -39,6 +39,19 @@ fn every_test_that_the_security_model_names_exists() {
 }
 
 #[test]
+fn every_foot_gun_of_pingora_has_a_row_and_a_test_of_its_own() {
+    let page = read("docs/pingora.md");
+    let rows: Vec<_> = page.lines().filter(|line| line.starts_with('|') && line.contains("`footgun_")).collect();
+    assert_eq!(rows.len(), 24);
+    for (place, row) in rows.iter().enumerate() {
+        let number = place + 1;
+        assert!(row.starts_with(&format!("| {number} |")), "{row}");
+        assert!(row.contains(&format!("`footgun_{number:02}_")), "{row}");
+    }
+    assert_eq!(missing(sentences(&page)), Vec::<String>::new());
+}
+
+#[test]
 fn every_test_that_a_security_comment_names_exists() {
     let mut named = BTreeSet::new();
     let mut nameless = Vec::new();

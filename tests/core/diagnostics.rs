@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt::Write};
 
-use cogward::{config, gate::source, policy, reload, yaml};
+use cogward::{config, edge, gate::source, policy, reload, yaml};
 use expect_test::expect_file;
 
 use crate::sources::rust_files;
@@ -24,12 +24,13 @@ error[P014]: the route has no capture `user`
 warnings stop nothing and change no exit code.
 ";
 
-fn rooms() -> [(&'static str, Vec<(&'static str, &'static str)>); 4] {
+fn rooms() -> [(&'static str, Vec<(&'static str, &'static str)>); 5] {
     let files = source::CODES.iter().chain(&reload::CODES).copied().collect();
     [
         ("F: files as a whole", files),
         ("Y: the shape of a file, settings and policies alike", yaml::CODES.to_vec()),
         ("C: settings", config::CODES.to_vec()),
+        ("T: certificates of listeners", edge::CODES.to_vec()),
         ("P: policies", policy::CODES.to_vec()),
     ]
 }

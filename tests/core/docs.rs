@@ -146,8 +146,11 @@ routes:
     xyzzyxyzzy: 1
     path: /a/{b}
     timeouts: { xyzzyxyzzy: 1 }
+    streams: { xyzzyxyzzy: 1 }
     request_headers: { xyzzyxyzzy: 1 }
     response_headers: { xyzzyxyzzy: 1 }
+    cors: { xyzzyxyzzy: 1 }
+    rate_limit: { xyzzyxyzzy: 1, key: { xyzzyxyzzy: 1 } }
     rules:
       - { id: a, roles: [x], xyzzyxyzzy: 1, owner: { path: b, xyzzyxyzzy: 1 } }
   - id: other

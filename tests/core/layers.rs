@@ -16,13 +16,14 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("request", GROUND),
     ("token", &["time", "json"]),
     ("identity", &["request", "token", "time"]),
-    ("policy", &["diagnostic", "yaml", "time", "units", "request", "token", "identity"]),
+    ("rate", &["time"]),
+    ("policy", &["diagnostic", "yaml", "time", "units", "rate", "request", "token", "identity"]),
     ("config", &["diagnostic", "yaml", "units", "request", "token", "identity"]),
-    ("gate", &["diagnostic", "yaml", "time", "request", "token", "identity", "policy", "config"]),
+    ("gate", &["diagnostic", "yaml", "time", "rate", "request", "token", "identity", "policy", "config"]),
     // From here on: the edge.
-    ("edge", &["config", "request"]),
+    ("edge", &["config", "diagnostic", "request", "time"]),
     ("telemetry", &["config", "gate", "identity", "policy", "time", "token"]),
-    ("reload", &["config", "diagnostic", "gate", "time", "token", "yaml"]),
+    ("reload", &["config", "diagnostic", "edge", "gate", "time", "token", "yaml"]),
     ("admission", &["gate", "identity", "policy", "reload", "request", "time", "token"]),
     ("proxy", &["admission", "config", "edge", "gate", "identity", "json", "policy", "reload", "request", "telemetry"]),
     ("admin", &["diagnostic", "edge", "reload", "telemetry", "time"]),
@@ -55,6 +56,8 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("clap::", &["cli"]),
     ("cel::", &["policy"]),
     ("quick_cache", &["token"]),
+    ("rustls::", &["edge"]),
+    ("x509_parser::", &["edge"]),
     ("pingora", &["admin", "dev", "edge", "proxy", "reload", "server"]),
 ];
 

@@ -7,11 +7,25 @@ mod audit;
 #[cfg(test)]
 mod bodies;
 #[cfg(test)]
+mod cors;
+#[cfg(test)]
 mod credentials;
+#[cfg(test)]
+mod footguns;
 #[cfg(test)]
 mod framing;
 #[cfg(test)]
+mod health;
+#[cfg(test)]
+mod hostile_upstreams;
+#[cfg(test)]
+mod http2_abuse;
+#[cfg(test)]
 mod identity;
+#[cfg(test)]
+mod limits;
+#[cfg(test)]
+mod rate_limits;
 #[cfg(test)]
 mod reloads;
 #[cfg(test)]
@@ -19,8 +33,14 @@ mod shutdown;
 #[cfg(test)]
 mod starting;
 #[cfg(test)]
+mod streams;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod targets;
+#[cfg(test)]
+mod tls;
+#[cfg(test)]
+mod tls_upstreams;
 #[cfg(test)]
 mod upstreams;

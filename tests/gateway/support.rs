@@ -4,6 +4,7 @@
 //! until it is so, up to [`PATIENCE`].
 
 mod client;
+mod frames;
 mod h2;
 mod upstream;
 
@@ -26,6 +27,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 pub(crate) use client::{Answer, Client};
+pub(crate) use frames::{Frame, Frames, block, frame};
 pub(crate) use h2::{H2, H2Request};
 pub(crate) use upstream::{Recorded, Upstream, ok};
 
@@ -381,6 +383,13 @@ impl Gateway {
         // The last line may be half written.
         let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
         whole.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON: {line}"))).collect()
+    }
+
+    /// The memory that the process holds, in KiB.
+    pub(crate) fn resident(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
     }
 
     /// What the process has said on standard error.

@@ -5,6 +5,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from issuer import Issuer  # noqa: E402
 from support import Gateway, Moto, Recorder  # noqa: E402
 
 
@@ -38,3 +39,8 @@ def gateway(tmp_path_factory):
     yield make
     for one in made:
         one.stop()
+
+
+@pytest.fixture(scope="session")
+def issuer_file(tmp_path_factory):
+    return Issuer(tmp_path_factory.mktemp("issuer"))

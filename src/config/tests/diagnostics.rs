@@ -91,6 +91,21 @@ fn units_ranges_and_words() {
               help: the default is `1m`"#]],
     );
     check(
+        &with("streams: { end_at_expiry: never, expiry_grace: 25h, end: 1 }"),
+        expect![[r#"
+        error[Y003]: expected `true` or `false`, found a string
+          --> etc/cogward.yaml:1:27  (streams.end_at_expiry)
+          help: write `true` or `false` here, or leave the key out where it has a default
+
+        error[C005]: `25h` is not between `0s` and `24h`
+          --> etc/cogward.yaml:1:48  (streams.expiry_grace)
+          help: the default is `0s`
+
+        error[Y007]: unknown key `end`
+          --> etc/cogward.yaml:1:58  (streams.end)
+          help: known keys are: end_at_expiry, expiry_grace"#]],
+    );
+    check(
         &with("threads: 0"),
         expect![[r#"
             error[C007]: `0` is neither `auto` nor a number from 1 to 1024
@@ -383,6 +398,77 @@ fn credentials_and_origins() {
         warning[C025]: these origins change nothing: no cookie is a credential
           --> etc/cogward.yaml:3:19  (identity.cookie_origins)
           help: add `{ cookie: NAME }` to `credentials`, or leave `cookie_origins` out"#]],
+    );
+}
+
+#[test]
+fn tls_settings_beside_a_plain_endpoint_are_refused() {
+    check(
+        &format!("{IDENTITY}upstreams: [{{ id: a, endpoints: ['https://a', 'http://b'], tls: {{ ca: ca.pem }} }}]\n"),
+        expect![[r#"
+            error[C040]: `tls` is set, and an endpoint is plain `http`
+              --> etc/cogward.yaml:2:13  (upstreams[0])
+              help: write `https://` for every endpoint, or leave `tls` out"#]],
+    );
+}
+
+#[test]
+fn a_name_that_is_verified_as_another_is_refused() {
+    check(
+        &format!(
+            "{IDENTITY}upstreams:\n  - {{ id: a, endpoints: ['https://my_app.example'] }}\n  - {{ id: b, endpoints: ['https://b'], tls: {{ server_name: 'b_c' }} }}\n  - {{ id: c, endpoints: ['https://c'], tls: {{ server_name: 'c:443' }} }}\n"
+        ),
+        expect![[r#"
+            error[C041]: `my_app.example` is not a name that a certificate bears
+              --> etc/cogward.yaml:3:5  (upstreams[0])
+              help: set `tls: { server_name: NAME }` to the name in the upstream's certificate
+
+            error[C041]: `b_c` is not a name that a certificate bears
+              --> etc/cogward.yaml:4:60  (upstreams[1].tls.server_name)
+              help: write a DNS name without underscores, or an IP address (IPv6 in brackets), and no port
+
+            error[C041]: `c:443` is not a name that a certificate bears
+              --> etc/cogward.yaml:5:60  (upstreams[2].tls.server_name)
+              help: write a DNS name without underscores, or an IP address (IPv6 in brackets), and no port"#]],
+    );
+    let good = "upstreams: [{ id: a, endpoints: ['https://my_app'], tls: { server_name: my-app.example } }]";
+    assert!(compile(&format!("{IDENTITY}{good}\n")).0.is_some());
+}
+
+#[test]
+fn halves_of_a_client_certificate_and_bad_checks_are_refused() {
+    check(
+        &format!(
+            "{IDENTITY}upstreams:\n  - {{ id: a, endpoints: ['https://a'], tls: {{ certificate: c.pem }} }}\n  - {{ id: b, endpoints: ['https://b'], tls: {{ private_key: k.pem }}, protocol: h3 }}\n  - {{ id: c, endpoints: ['http://c'], health_check: {{ path: healthz }}, retries: 6 }}\n  - {{ id: d, endpoints: ['http://d'], health_check: {{ interval: 5 }} }}\n"
+        ),
+        expect![[r#"
+            error[Y005]: `private_key` is missing
+              --> etc/cogward.yaml:3:45  (upstreams[0].tls)
+              help: add `private_key` here
+
+            error[C007]: `h3` is not known here
+              --> etc/cogward.yaml:4:79  (upstreams[1].protocol)
+              help: write `http1` or `http2`
+
+            error[Y005]: `certificate` is missing
+              --> etc/cogward.yaml:4:45  (upstreams[1].tls)
+              help: add `certificate` here
+
+            error[C043]: `healthz` is not a path that can be asked for
+              --> etc/cogward.yaml:5:61  (upstreams[2].health_check.path)
+              help: write a path such as `/healthz`
+
+            error[Y006]: `6` is not between 0 and 5
+              --> etc/cogward.yaml:5:81  (upstreams[2].retries)
+              help: write a number from 0 to 5
+
+            error[Y005]: `path` is missing
+              --> etc/cogward.yaml:6:53  (upstreams[3].health_check)
+              help: add `path` here
+
+            error[C003]: `5` is not a duration such as `500ms`, `5s`, `2m` or `24h`
+              --> etc/cogward.yaml:6:65  (upstreams[3].health_check.interval)
+              help: the default is `5s`"#]],
     );
 }
 

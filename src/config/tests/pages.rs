@@ -156,11 +156,21 @@ fn without(section: &str) -> String {
         section if section.starts_with("identity") => {
             provider("cognito: { user_pool_id: eu-west-1_A, client_ids: [web] }")
         }
+        "upstreams[].tls" => format!("{IDENTITY}upstreams: [{{ id: a, endpoints: ['https://a'] }}]\n"),
+        "upstreams[].health_check" => {
+            format!("{IDENTITY}upstreams: [{{ id: a, endpoints: ['http://a'], health_check: {{ path: /b }} }}]\n")
+        }
         section if section.starts_with("upstreams") => {
             format!("{IDENTITY}upstreams: [{{ id: a, endpoints: ['http://a'] }}]\n")
         }
+        "listeners[].tls.client_certificates" => with(&tls_with("client_certificates: { ca: c }")),
         _ => with(""),
     }
+}
+
+/// A listener whose TLS has this key too.
+fn tls_with(key: &str) -> String {
+    format!("listeners: [{{ address: '0.0.0.0:1', tls: {{ certificate: a, private_key: b, {key} }} }}]")
 }
 
 /// The least file in which one key has this value.
@@ -187,6 +197,15 @@ fn setting(section: &str, name: &str, value: &str) -> String {
         "upstreams[].timeouts" => {
             format!("{IDENTITY}upstreams: [{{ id: a, endpoints: ['http://a'], timeouts: {{ {name}: {value} }} }}]\n")
         }
+        "listeners[].tls.client_certificates" => {
+            with(&tls_with(&format!("client_certificates: {{ ca: c, {name}: {value} }}")))
+        }
+        "upstreams[].health_check" => format!(
+            "{IDENTITY}upstreams: [{{ id: a, endpoints: ['http://a'], health_check: {{ path: /b, {name}: {value} }} }}]\n"
+        ),
+        "upstreams[].outlier_ejection" => format!(
+            "{IDENTITY}upstreams: [{{ id: a, endpoints: ['http://a'], outlier_ejection: {{ {name}: {value} }} }}]\n"
+        ),
         "policies.cerbos" => with(&format!("policies: {{ cerbos: {{ {name}: {value} }} }}")),
         section => with(&format!("{section}: {{ {name}: {value} }}")),
     }

@@ -1,9 +1,11 @@
 //! Where a request ends on the wire.
 //!
 //! Follows the body of an HTTP/1 request byte by byte, so that what comes after it stays with the connection. Reads the framing from a
-//! head that the scanner has accepted, and is as strict: chunks are hexadecimal sizes, CR LF, nothing else. Keeps no byte.
+//! head that the scanner has accepted, and is as strict: sizes are hexadecimal, lines end with CR LF, trailers are fields. Keeps no byte.
 
 use memchr::memchr;
+
+use crate::request::wire::is_token;
 
 /// The most bytes of chunk extensions and trailers in one body.
 const EXTRAS: usize = 8 * 1024;
@@ -109,6 +111,7 @@ enum Step {
     DataLf,
     /// At the start of a line after the last chunk.
     Trailer,
+    TrailerName,
     TrailerText,
     TrailerLf,
     LastLf,
@@ -154,7 +157,10 @@ impl Chunks {
             (Step::DataLf, b'\n') => Ok(Step::Size { size: 0, digits: 0 }),
             (Step::Trailer, b'\r') => Ok(Step::LastLf),
             (Step::TrailerText, b'\r') => Ok(Step::TrailerLf),
-            (Step::Trailer | Step::TrailerText, _) => self.extra(byte, Step::TrailerText),
+            (Step::TrailerName, b':') => self.extra(byte, Step::TrailerText),
+            // SECURITY: `a_trailer_that_is_no_field_is_malformed`.
+            (Step::Trailer | Step::TrailerName, _) if is_token(&[byte]) => self.extra(byte, Step::TrailerName),
+            (Step::TrailerText, _) => self.extra(byte, Step::TrailerText),
             (Step::TrailerLf, b'\n') => Ok(Step::Trailer),
             (Step::LastLf, b'\n') => Ok(Step::Complete),
             (
@@ -162,6 +168,8 @@ impl Chunks {
                 | Step::SizeLf { .. }
                 | Step::DataCr
                 | Step::DataLf
+                | Step::Trailer
+                | Step::TrailerName
                 | Step::TrailerLf
                 | Step::LastLf
                 | Step::Data { .. }
@@ -183,6 +191,8 @@ impl Chunks {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn chunked() -> Body {
@@ -224,6 +234,25 @@ mod tests {
     }
 
     #[test]
+    fn a_trailer_that_is_no_field_is_malformed() {
+        for trailer in [
+            "a b: c",
+            "a",
+            "GET /admin HTTP/1.1",
+            ": a",
+            " a: b",
+            "a: b\r\n c",
+            "a\0: b",
+            "a: b\0",
+            "a: b\n",
+            "\u{e9}: a",
+        ] {
+            check(format!("0\r\n{trailer}\r\n\r\n").as_bytes(), Err(Malformed));
+        }
+        check(b"0\r\na:\r\nb: \xe9 c:d\r\n\r\n", Ok(19));
+    }
+
+    #[test]
     fn a_chunk_size_with_another_reading_is_malformed() {
         for size in ["", "+3", " 3", "3 ", "0x3", "-1", "ffffffffffffffff", "3,3"] {
             check(format!("{size}\r\nabc\r\n0\r\n\r\n").as_bytes(), Err(Malformed));
@@ -259,5 +288,41 @@ mod tests {
         assert_eq!(body.take(b"ab"), Ok(2));
         assert_eq!(body.take(b"cGET"), Ok(1));
         assert!(body.is_complete());
+    }
+
+    /// Chunked bodies, most of them nearly right.
+    fn raw_chunks() -> impl Strategy<Value = Vec<u8>> {
+        let piece = prop_oneof![
+            8 => prop::sample::select(vec!["0\r\n", "3\r\nabc\r\n", "A\r\n0123456789\r\n", "\r\n", "1;a=b\r\nx\r\n", "X: y\r\n"]),
+            2 => prop::sample::select(vec!["\n", "\r", ";", " ", "0x3", "+1", ":", "GET / HTTP/1.1\r\n", "fffffffffffffff\r\n", "\0"]),
+        ];
+        prop::collection::vec(piece, 0..8).prop_map(|pieces| pieces.concat().into_bytes())
+    }
+
+    /// Where a body ends that comes in these pieces: how much of them it takes, or that it is malformed.
+    fn taken(bytes: &[u8], cuts: &[usize]) -> Result<(usize, bool), Malformed> {
+        let (mut body, mut total) = (chunked(), 0);
+        let ends: Vec<usize> = cuts.iter().map(|cut| (*cut).min(bytes.len())).chain([bytes.len()]).collect();
+        for end in ends {
+            if end > total && !body.is_complete() {
+                total += body.take(&bytes[total..end])?;
+            }
+        }
+        Ok((total, body.is_complete()))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 4096, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn where_a_body_ends_does_not_depend_on_how_it_was_cut(bytes in raw_chunks(), mut cuts in prop::collection::vec(0usize..80, 0..8)) {
+            cuts.sort_unstable();
+            let whole = taken(&bytes, &[]);
+            prop_assert_eq!(taken(&bytes, &cuts), whole);
+            prop_assert_eq!(taken(&bytes, &(0..bytes.len()).collect::<Vec<_>>()), whole);
+            if let Ok((end, true)) = whole {
+                prop_assert!(bytes[..end].ends_with(b"\r\n\r\n"), "{}", bytes[..end].escape_ascii());
+            }
+        }
     }
 }

@@ -24,7 +24,8 @@ const LINGER: Duration = Duration::from_secs(1);
 impl Guard {
     /// Writes a last answer and ends the write side; the guard is to be dropped then.
     pub(in crate::edge) async fn refuse(&mut self, answer: &[u8]) {
-        self.conn.begin_exchange();
+        self.conn.begin_exchange(self.limits.exchange_time);
+        self.output.rest();
         let told = async {
             self.write_all(answer).await?;
             AsyncWriteExt::shutdown(self).await
@@ -37,6 +38,7 @@ impl Guard {
 impl Drop for Guard {
     /// However an exchange ended, also where pingora drops its stream after an error: the client must be able to read the answer.
     fn drop(&mut self) {
+        self.note_sent();
         // SECURITY: `a_client_that_uploads_to_a_dead_upstream_reads_the_502` and `a_refused_client_may_finish_sending`.
         if !self.is_unread() {
             return;

@@ -8,23 +8,27 @@ use std::{
 };
 
 use pingora::protocols::Stream;
-use tokio::{io::AsyncWrite, time::Instant};
+use tokio::io::AsyncWrite;
 
-use super::{clock::Clock, frames::WebSocketFrames};
+use super::{
+    frames::{Http2Answers, Sent, WebSocketFrames},
+    pace::Pace,
+};
 use crate::edge::conn::Tunnel;
 
 /// One segment: pingora's stream gathers as much.
 const SEGMENT: usize = 1460;
 
-/// WebSocket Close, 1008 (policy violation), without a text.
-const GOODBYE: &[u8] = &[0x88, 0x02, 0x03, 0xF0];
+/// HTTP/2 GOAWAY, `ENHANCE_YOUR_CALM`: any stream may have been served.
+const CALM: &[u8] = &[0, 0, 8, 7, 0, 0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 11];
 
 #[derive(Debug, Default)]
 pub(super) struct Output {
     held: Vec<u8>,
     sent: usize,
-    stall: Clock,
+    pace: Pace,
     frames: Option<Box<WebSocketFrames>>,
+    answers: Option<Box<Http2Answers>>,
 }
 
 impl Output {
@@ -33,19 +37,39 @@ impl Output {
         self.held.len() + length <= SEGMENT
     }
 
+    /// Everything is HTTP/2 from now on.
+    pub(super) fn follow_http2(&mut self) {
+        self.answers = Some(Box::default());
+    }
+
+    /// What has been sent on HTTP/2 since the last time.
+    pub(super) fn take_sent(&mut self) -> Sent {
+        self.answers.as_mut().map(|answers| answers.take()).unwrap_or_default()
+    }
+
+    /// A new exchange begins.
+    pub(super) fn rest(&mut self) {
+        self.pace.rest();
+    }
+
     /// Keeps bytes for the next flush.
     pub(super) fn hold(&mut self, bytes: &[u8]) {
         self.held.extend_from_slice(bytes);
-        if let Some(frames) = &mut self.frames {
-            frames.follow(bytes);
-        }
+        self.note(bytes);
     }
 
     /// These bytes went out past the buffer.
     pub(super) fn wrote(&mut self, bytes: &[u8]) {
-        self.stall.stop();
+        self.pace.moved(bytes.len());
+        self.note(bytes);
+    }
+
+    fn note(&mut self, bytes: &[u8]) {
         if let Some(frames) = &mut self.frames {
             frames.follow(bytes);
+        }
+        if let Some(answers) = &mut self.answers {
+            answers.follow(bytes);
         }
     }
 
@@ -53,7 +77,7 @@ impl Output {
     pub(super) fn follow(&mut self, tunnel: Option<Tunnel>) {
         match tunnel {
             Some(Tunnel::WebSocket) => {
-                self.frames.get_or_insert_default();
+                self.frames.get_or_insert_with(|| Box::new(WebSocketFrames::of_server()));
             }
             Some(Tunnel::Opaque) | None => self.frames = None,
         }
@@ -66,7 +90,7 @@ impl Output {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 Poll::Ready(Ok(written)) => {
                     self.sent += written;
-                    self.stall.stop();
+                    self.pace.moved(written);
                 }
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 Poll::Pending => return Poll::Pending,
@@ -77,16 +101,21 @@ impl Output {
         Poll::Ready(Ok(()))
     }
 
-    /// Whether nothing has been taken for so long; called when a write would block.
-    pub(super) fn is_stalled(&mut self, cx: &mut Context<'_>, within: Duration) -> bool {
-        self.stall.poll_until(cx, || Instant::now() + within).is_ready()
+    /// Whether fewer than `due` bytes have been taken in so long a wait; called when a write would block.
+    pub(super) fn is_stalled(&mut self, cx: &mut Context<'_>, within: Duration, due: usize) -> bool {
+        self.pace.is_too_slow(cx, within, due)
     }
 
-    /// Tells a WebSocket client why it ends, if a frame may stand here and the socket takes it at once.
-    pub(super) fn say_goodbye(&mut self, io: &mut Stream, cx: &mut Context<'_>) {
-        if self.frames.as_ref().is_some_and(|frames| frames.is_between()) && self.poll_drain(io, cx).is_ready() {
+    /// The frames of a WebSocket, as far as they are written.
+    pub(super) fn frames(&self) -> Option<&WebSocketFrames> {
+        self.frames.as_deref()
+    }
+
+    /// Tells an HTTP/2 client why its connection ends, if a frame may stand here and the socket takes it at once.
+    pub(super) fn say_calm_down(&mut self, io: &mut Stream, cx: &mut Context<'_>) {
+        if self.answers.as_ref().is_some_and(|answers| answers.is_between()) && self.poll_drain(io, cx).is_ready() {
             // Best effort: the connection ends either way.
-            let _ = Pin::new(&mut *io).poll_write(cx, GOODBYE);
+            let _ = Pin::new(&mut *io).poll_write(cx, CALM);
             let _ = Pin::new(io).poll_flush(cx);
         }
     }

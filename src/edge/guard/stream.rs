@@ -36,7 +36,10 @@ impl AsyncRead for Guard {
 impl AsyncWrite for Guard {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let guard = self.get_mut();
-        ready!(guard.before_write(cx))?;
+        let total = bytes.len();
+        let Some(bytes) = ready!(guard.before_write(cx, bytes))?.and_then(|most| bytes.get(..most)) else {
+            return Poll::Ready(Ok(total));
+        };
         if !guard.output.has_room(bytes.len()) {
             ready!(guard.poll_drain(cx))?;
         }
@@ -56,6 +59,9 @@ impl AsyncWrite for Guard {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let guard = self.get_mut();
+        if guard.is_parted(cx) {
+            return Poll::Ready(Ok(()));
+        }
         ready!(guard.poll_drain(cx))?;
         match Pin::new(&mut guard.io).poll_flush(cx) {
             Poll::Pending => guard.await_write(cx),
@@ -68,7 +74,9 @@ impl AsyncWrite for Guard {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let guard = self.get_mut();
-        ready!(guard.poll_drain(cx))?;
+        if !guard.is_parted(cx) {
+            ready!(guard.poll_drain(cx))?;
+        }
         match Pin::new(&mut guard.io).poll_shutdown(cx) {
             Poll::Pending => guard.await_write(cx),
             done @ Poll::Ready(_) => done,
@@ -81,7 +89,12 @@ impl AsyncWrite for Guard {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let guard = self.get_mut();
-        ready!(guard.before_write(cx))?;
+        if guard.conn.tunnel().is_some() {
+            // The end of a tunnel is found in one run of bytes.
+            let first = slices.iter().find(|slice| !slice.is_empty());
+            return Pin::new(guard).poll_write(cx, first.map_or(&[], |slice| slice));
+        }
+        ready!(guard.before_write(cx, &[]))?;
         let total = slices.iter().map(|slice| slice.len()).sum();
         if !guard.output.has_room(total) {
             ready!(guard.poll_drain(cx))?;

@@ -35,7 +35,7 @@ async fn a_websocket_passes_both_ways_and_is_told_why_it_ends() {
     assert_eq!(frame, GREETING);
     let mut last = Vec::new();
     tokio::time::timeout(PATIENCE, client.read_to_end(&mut last)).await.unwrap().unwrap();
-    assert_eq!(last, [0x88, 0x02, 0x03, 0xF0]);
+    assert_eq!(last, b"\x88\x0f\x03\xF0token expired");
     assert_eq!(house.ended.recv().await, Some(Some(Cut::Expired)));
 }
 

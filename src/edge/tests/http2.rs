@@ -17,7 +17,7 @@ pub(super) async fn get(sender: &mut SendRequest<Bytes>, uri: &str) -> String {
     body(answer.await.unwrap().into_body()).await.unwrap()
 }
 
-fn send(
+pub(super) fn send(
     sender: &mut SendRequest<Bytes>,
     request: http::Request<()>,
     end: bool,
@@ -25,7 +25,7 @@ fn send(
     sender.send_request(request, end).unwrap()
 }
 
-async fn body(mut stream: ::h2::RecvStream) -> Result<String, ::h2::Error> {
+pub(super) async fn body(mut stream: ::h2::RecvStream) -> Result<String, ::h2::Error> {
     let mut text = String::new();
     while let Some(part) = tokio::time::timeout(PATIENCE, stream.data()).await.expect("a body") {
         let part = part?;

@@ -50,6 +50,7 @@ impl Generation {
             client: IpAddr::V4(Ipv4Addr::LOCALHOST),
             secure: true,
             websocket: false,
+            client_certificate: None,
         };
         authenticator().authenticate(&view, demands, Held { keys: &self.keys, cache: &self.cache }, now)
     }

@@ -22,6 +22,7 @@ fn may(method: &str, websocket: bool, target: (bool, &str), fields: &[(&str, &st
         client: IpAddr::V4(Ipv4Addr::LOCALHOST),
         secure: target.0,
         websocket,
+        client_certificate: None,
     };
     let trusted = ["https://app.example", "http://localhost:3000"].map(|origin| origin.parse().unwrap());
     may_use_cookie(&view, &trusted)

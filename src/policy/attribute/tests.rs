@@ -19,6 +19,7 @@ fn find(source: &Source, host: &str, target: &str, body: Option<&Value>) -> Stri
         client: IpAddr::from([192, 0, 2, 1]),
         secure: false,
         websocket: false,
+        client_certificate: None,
     };
     let captures = [Cow::Borrowed("a b"), Cow::Borrowed("")];
     let body = body.map_or(Body::Unread, Body::Json);

@@ -634,6 +634,56 @@ fn unknown_keys_and_empty_or_null_entries_are_refused() {
 }
 
 #[test]
+fn p024_origins_that_no_browser_sends_and_everybody_with_credentials() {
+    check(
+        "- id: a\n  path: /a\n  methods: [GET]\n  cors: { origins: [https://app.example/, 'null', 'https://*.example'], methods: [PUT], credentials: true }\n  rules: [ { id: x, roles: [anyone] } ]\n- id: b\n  path: /b\n  cors: { origins: ['*'], methods: [PROPFIND], headers: ['*'], credentials: true }\n  response_headers: { remove: [Access-Control-Max-Age] }\n  rules: [ { id: x, roles: [anyone] } ]\n- { id: c, path: /c, methods: [GET], cors: { origins: ['*'], methods: [PUT] }, response_headers: { remove: [Access-Control-Max-Age] }, rules: [ { id: x, roles: [anyone] } ] }",
+        &expect![[r#"
+            error[P024]: `https://app.example/` is not an origin
+              --> routes.yaml:6:21  (routes[0].cors.origins[0])
+              help: write scheme, host and port as browsers do: `https://app.example`, `http://localhost:8080`
+
+            error[P024]: `null` is the origin of everybody's sandboxed pages and local files
+              --> routes.yaml:6:43  (routes[0].cors.origins[1])
+              help: write scheme, host and port as browsers do: `https://app.example`, `http://localhost:8080`
+
+            error[P024]: `https://*.example` has a wildcard
+              --> routes.yaml:6:51  (routes[0].cors.origins[2])
+              help: list each origin, or write `*` alone for any
+
+            error[P024]: `*` is no header name
+              --> routes.yaml:10:58  (routes[1].cors.headers[0])
+              help: list the names: beside credentials browsers take `*` for a name, and never for `Authorization`
+
+            error[P024]: any origin would read what the cookie of a user opens
+              --> routes.yaml:10:77  (routes[1].cors.credentials)
+              help: list the origins, or leave `credentials` out
+
+            error[P024]: `cors` names PUT, which the route does not take
+              --> routes.yaml:13:44  (routes[2].cors)
+              help: leave `cors.methods` out for all methods of the route: GET, HEAD
+
+            error[P024]: `access-control-max-age` is changed beside `cors`, which alone writes such fields
+              --> routes.yaml:13:98  (routes[2].response_headers)
+              help: leave one of them out; `cors: none` takes the route out of the file's defaults"#]],
+    );
+}
+
+#[test]
+fn p025_two_limits_of_one_name_and_a_claim_that_cannot_be_counted_by() {
+    check(
+        "- id: a\n  path: /a\n  rate_limit:\n    - { requests: 1, per: 1m, key: address }\n    - { requests: 2, per: 60s, key: address }\n  rules: [ { id: x, roles: [anyone] } ]\n- { id: b, path: /b, rate_limit: { requests: 1, per: 1m, key: { claim: 'a b' } }, rules: [ { id: x, roles: [anyone] } ] }",
+        &expect![[r#"
+            error[P025]: there are two limits `address-1m`
+              --> routes.yaml:6:5  (routes[0].rate_limit)
+              help: keep the stricter one, or give them different times
+
+            error[P025]: requests cannot be counted by the claim `a b`
+              --> routes.yaml:9:72  (routes[1].rate_limit.key.claim)
+              help: name a claim of at most 128 visible ASCII characters without quotes"#]],
+    );
+}
+
+#[test]
 fn p101_an_owner_that_the_client_merely_claims_on_a_writing_method_is_a_warning() {
     let routes = "- id: a\n  path: /a\n  rules:\n  - { id: reads, methods: [GET, OPTIONS], owner: { query: o } }\n  - { id: writes, methods: [PUT], owner: { query: o } }\n  - { id: all, owner: { header: X-Owner } }\n  - { id: denies, effect: deny, owner: { body: /owner } }\n  - { id: host, owner: { host: 0 } }\n- id: b\n  path: /b\n  resource: { kind: contact, attributes: { owner: { body: /owner }, note: { body: /note } } }\n  actions: { PUT: update }\n- id: c\n  path: /c\n  resource: { kind: contact, attributes: { owner: { query: owner } } }\n  actions: { GET: update, POST: read }\n";
     let policy = cerbos_file(
@@ -760,4 +810,29 @@ proptest::proptest! {
             proptest::prop_assert_eq!(held, written(&files), "a route or a rule was dropped without a word");
         }
     }
+}
+
+#[test]
+fn p020_the_end_of_streams_is_checked() {
+    check(
+        &format!(
+            "- {{ id: a, path: /a, streams: {{ end_at_expiry: false, expiry_grace: 5s }}, {ANYONE} }}\n- {{ id: b, path: /b, streams: {{ end_at_expiry: never, expiry_grace: 25h, end: 1 }}, {ANYONE} }}"
+        ),
+        &expect![[r#"
+            error[P020]: streams that do not end with their token need no time after it
+              --> routes.yaml:3:69  (routes[0].streams.expiry_grace)
+              help: leave the key out to keep the time of the settings
+
+            error[Y003]: expected `true` or `false`, found a string
+              --> routes.yaml:4:48  (routes[1].streams.end_at_expiry)
+              help: write `true` or `false` here, or leave the key out where it has a default
+
+            error[P020]: a stream may outlive its token by 24h at most
+              --> routes.yaml:4:69  (routes[1].streams.expiry_grace)
+              help: leave the key out to keep the time of the settings
+
+            error[Y007]: unknown key `end`
+              --> routes.yaml:4:79  (routes[1].streams.end)
+              help: known keys are: end_at_expiry, expiry_grace"#]],
+    );
 }

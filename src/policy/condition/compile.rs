@@ -105,6 +105,11 @@ pub(super) fn compile(
     })
 }
 
+/// What `has()` says of a group of fields that is always there.
+fn always(id: u64) -> IdedExpr {
+    IdedExpr { id, expr: Expr::Literal(LiteralValue::Boolean(true.into())) }
+}
+
 struct Compiler<'e> {
     environment: &'e Environment,
     slots: Vec<Slot>,
@@ -241,10 +246,11 @@ impl Compiler<'_> {
             let step = Step::Key(select.field.as_str().into());
             return Ok(match self.step(place, step).map_err(Problem::at(id))? {
                 Place::Path(path) => self.slot(id, Slot::Presence(path)),
-                // A group of fields is always there.
-                Place::Record(..) | Place::Names(..) => {
-                    IdedExpr { id, expr: Expr::Literal(LiteralValue::Boolean(true.into())) }
-                }
+                Place::Record(record, written) => match record.presence(&written) {
+                    Some(path) => self.slot(id, Slot::Presence(path)),
+                    None => always(id),
+                },
+                Place::Names(..) => always(id),
             });
         }
         let operand = Box::new(self.rewrite(*select.operand, Use::Value)?);

@@ -8,7 +8,7 @@ use cel::Env;
 use http::HeaderName;
 
 use super::functions;
-use super::path::{Fields, Path, PrincipalField, RequestField, ResourceField, Source};
+use super::path::{CertificateField, Fields, Path, PrincipalField, RequestField, ResourceField, Source};
 use super::suggest::closest;
 
 /// Which language a condition is written in, and what it may name.
@@ -34,6 +34,8 @@ pub(super) enum Profile {
 pub(super) enum Record {
     Principal,
     Request,
+    /// The only group that may be absent.
+    Certificate,
     Captures,
     Resource,
     CerbosRequest,
@@ -173,6 +175,7 @@ impl Environment {
             Target::Path => Source::Request(RequestField::Path),
             Target::Host => Source::Request(RequestField::Host),
             Target::ClientIp => Source::Request(RequestField::ClientIp),
+            Target::Certificate(field) => Source::Request(RequestField::Certificate(field)),
             Target::Resource(field) => Source::Resource(field),
         };
         Ok(Place::Path(Path { written: written.into(), source, steps: vec![] }))
@@ -223,14 +226,21 @@ enum Target {
     Path,
     Host,
     ClientIp,
+    Certificate(CertificateField),
     Resource(ResourceField),
 }
 
 impl Record {
+    /// What `has()` of the group itself asks; `None` where the group is always there.
+    pub(super) fn presence(self, written: &str) -> Option<Path> {
+        let source = Source::Request(RequestField::Certificate(CertificateField::Sha256));
+        (self == Self::Certificate).then(|| Path { written: written.into(), source, steps: vec![] })
+    }
+
     /// A message of the Cerbos protocol, whose fields cannot be reached by an index.
     pub(super) fn is_message(self) -> bool {
         match self {
-            Self::Principal | Self::Request | Self::Captures | Self::Resource => false,
+            Self::Principal | Self::Request | Self::Certificate | Self::Captures | Self::Resource => false,
             Self::CerbosRequest | Self::CerbosPrincipal | Self::CerbosResource | Self::CerbosAuxiliary => true,
         }
     }
@@ -253,6 +263,15 @@ impl Record {
                 ("query", Target::Names(Multitude::Queries)),
                 ("headers", Target::Names(Multitude::Headers)),
                 ("client_ip", Target::ClientIp),
+                ("client_certificate", Target::Record(Self::Certificate)),
+            ],
+            Self::Certificate => &[
+                ("subject", Target::Certificate(CertificateField::Subject)),
+                ("common_name", Target::Certificate(CertificateField::CommonName)),
+                ("dns_names", Target::Certificate(CertificateField::DnsNames)),
+                ("uris", Target::Certificate(CertificateField::Uris)),
+                ("emails", Target::Certificate(CertificateField::Emails)),
+                ("sha256", Target::Certificate(CertificateField::Sha256)),
             ],
             Self::Captures => &[],
             Self::Resource => &[

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::EvaluationError;
 use super::scope::{PrincipalView, RequestParts, ResourceView, Scope};
 use super::value::{Object, Reading, Roles};
-use crate::request::Lookup;
+use crate::request::{ClientCertificate, Lookup};
 
 /// A place with a fixed name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,8 +56,30 @@ pub(super) enum RequestField {
     Path,
     Host,
     ClientIp,
+    Certificate(CertificateField),
     Header(HeaderName),
     Query(Box<str>),
+}
+
+/// A field of the client's certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum CertificateField {
+    Subject,
+    CommonName,
+    DnsNames,
+    Uris,
+    Emails,
+    /// Every certificate has one: its presence is that of the certificate.
+    Sha256,
+}
+
+impl CertificateField {
+    fn is_list(self) -> bool {
+        match self {
+            Self::Subject | Self::CommonName | Self::Sha256 => false,
+            Self::DnsNames | Self::Uris | Self::Emails => true,
+        }
+    }
 }
 
 /// A field of the resource.
@@ -116,6 +138,7 @@ impl Path {
                 field,
                 PrincipalField::Roles | PrincipalField::ListedRoles | PrincipalField::Claims | PrincipalField::Token
             ),
+            Source::Request(RequestField::Certificate(field)) => !field.is_list(),
             Source::Request(_) | Source::Capture(_) => true,
             Source::Resource(field) => *field != ResourceField::Attributes,
             Source::Now => false,
@@ -125,8 +148,12 @@ impl Path {
 
     /// Is it known to be a list?
     pub(super) fn is_list(&self) -> bool {
-        let roles = Source::Principal(PrincipalField::Roles);
-        (self.source == roles || self.source == Source::Principal(PrincipalField::ListedRoles)) && self.steps.is_empty()
+        let list = match &self.source {
+            Source::Principal(field) => matches!(field, PrincipalField::Roles | PrincipalField::ListedRoles),
+            Source::Request(RequestField::Certificate(field)) => field.is_list(),
+            Source::Request(_) | Source::Capture(_) | Source::Resource(_) | Source::Now => false,
+        };
+        list && self.steps.is_empty()
     }
 
     /// Is it known to be a map?
@@ -234,6 +261,9 @@ impl Path {
             RequestField::Path => self.text(Some(request.path)),
             RequestField::Host => self.text(Some(request.host)),
             RequestField::ClientIp => Ok(Reading::Text(Cow::Owned(request.client.to_string()))),
+            RequestField::Certificate(field) => {
+                self.certificate(*field, request.certificate.ok_or_else(|| self.absent())?)
+            }
             RequestField::Query(name) => self.single(request.query.single(name)),
             RequestField::Header(name) => self.single(match request.headers.single(name) {
                 Lookup::Absent => Lookup::Absent,
@@ -244,6 +274,22 @@ impl Path {
                 Lookup::Repeated => Lookup::Repeated,
                 Lookup::Malformed => Lookup::Malformed,
             }),
+        }
+    }
+
+    fn certificate<'s>(
+        &self,
+        field: CertificateField,
+        certificate: &'s ClientCertificate,
+    ) -> Result<Reading<'s>, EvaluationError> {
+        let list = |texts| Ok(Reading::Roles(Roles::listed(texts)));
+        match field {
+            CertificateField::Subject => self.text(Some(&certificate.subject)),
+            CertificateField::CommonName => self.text(certificate.common_name.as_deref()),
+            CertificateField::DnsNames => list(&certificate.dns_names),
+            CertificateField::Uris => list(&certificate.uris),
+            CertificateField::Emails => list(&certificate.emails),
+            CertificateField::Sha256 => self.text(Some(&certificate.sha256)),
         }
     }
 

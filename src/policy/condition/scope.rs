@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use serde_json::{Map, Value};
 
 use crate::identity::{Kind, Principal};
-use crate::request::{Headers, Query, RequestView};
+use crate::request::{ClientCertificate, Headers, Query, RequestView};
 use crate::time::UnixTime;
 
 /// Everything that a condition may look at.
@@ -107,6 +107,8 @@ pub struct RequestParts<'a> {
     pub headers: Headers<'a>,
     /// The client's address, by the rules of the trusted proxies.
     pub client: IpAddr,
+    /// The client's verified certificate, if it showed one.
+    pub certificate: Option<&'a ClientCertificate>,
 }
 
 impl<'a> From<&RequestView<'a>> for RequestParts<'a> {
@@ -118,6 +120,7 @@ impl<'a> From<&RequestView<'a>> for RequestParts<'a> {
             query: view.query,
             headers: view.headers,
             client: view.client,
+            certificate: view.client_certificate,
         }
     }
 }

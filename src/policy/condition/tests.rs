@@ -1,5 +1,6 @@
 //! Tables of conditions: text, request, answer.
 
+mod certificate;
 mod compiling;
 mod equivalence;
 mod evaluating;
@@ -10,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::*;
 use crate::identity::Kind;
-use crate::request::{Headers, Query};
+use crate::request::{ClientCertificate, Headers, Query};
 use crate::time::UnixTime;
 
 /// A request and everything around it, owned.
@@ -24,6 +25,7 @@ pub(super) struct Sample {
     pub(super) headers: HeaderMap,
     pub(super) captures: Vec<(&'static str, &'static str)>,
     pub(super) attributes: Map<String, Value>,
+    pub(super) certificate: Option<ClientCertificate>,
 }
 
 impl Default for Sample {
@@ -47,6 +49,14 @@ impl Default for Sample {
             headers,
             captures: vec![("user", "u-1"), ("id", "7")],
             attributes: object(json!({"owner": "u-1", "size": 12, "shared": ["u-2", "u-3"], "public": false})),
+            certificate: Some(ClientCertificate {
+                subject: "CN=ci,OU=Build,O=Example".into(),
+                common_name: Some("ci".into()),
+                dns_names: ["ci.example.com".into(), "build.example.com".into()].into(),
+                uris: ["spiffe://example.com/ci".into()].into(),
+                emails: Box::default(),
+                sha256: "00ff".into(),
+            }),
         }
     }
 }
@@ -85,6 +95,7 @@ impl Sample {
             query: Query::new(Some(self.query)),
             headers: Headers::new(&self.headers),
             client: [10, 1, 2, 3].into(),
+            certificate: self.certificate.as_ref(),
         };
         condition.test(&Scope {
             principal,

@@ -29,7 +29,7 @@ pub(super) enum Reading<'a> {
     Text(Cow<'a, str>),
     /// A list out of JSON.
     List(&'a [Value]),
-    /// The principal's roles.
+    /// A list of texts: the principal's roles, or names in a certificate.
     Roles(Roles<'a>),
     /// An object out of JSON.
     Object(Object<'a>),
@@ -56,7 +56,7 @@ impl<'a> Roles<'a> {
         Self { listed, given }
     }
 
-    /// Exactly the roles that were listed.
+    /// Exactly the roles, or other texts, that were listed.
     pub(super) fn listed(listed: &'a [Box<str>]) -> Self {
         Self { listed, given: &[] }
     }

@@ -4,7 +4,10 @@ use std::{cell::RefCell, collections::HashSet, str::FromStr, sync::Arc, time::Du
 
 use http::Method;
 
-use super::{HeaderEdits, HeaderRules, HostPattern, Methods, OnDeny, PathPattern, TimeoutOverrides};
+use super::{
+    HeaderEdits, HeaderRules, HostPattern, Methods, OnDeny, PathPattern, StreamOverrides, TimeoutOverrides,
+    cors::CorsRule, defaults::Defaults, rate_limit::RateRule,
+};
 use crate::{
     identity::Authentication,
     policy::{
@@ -26,8 +29,8 @@ use crate::{
 pub(crate) struct RouteReader<'w> {
     pub(crate) world: &'w World<'w>,
     pub(crate) headers: &'w HeaderRules<'w>,
-    /// `defaults.upstream` of the file.
-    pub(crate) upstream: Option<usize>,
+    /// `defaults` of the file.
+    pub(crate) defaults: &'w Defaults,
 }
 
 /// A route as its file tells it, before it has met the other files.
@@ -65,9 +68,12 @@ pub(crate) struct RouteKeys {
     pub(crate) on_deny: OnDeny,
     pub(crate) strip_prefix: Option<CanonicalPath>,
     pub(crate) timeouts: TimeoutOverrides,
+    pub(crate) streams: StreamOverrides,
     pub(crate) body_bytes: Option<u64>,
     pub(crate) request_headers: HeaderEdits,
     pub(crate) response_headers: HeaderEdits,
+    pub(crate) cors: Option<CorsRule>,
+    pub(crate) rate_limit: Vec<RateRule>,
 }
 
 impl RouteReader<'_> {
@@ -83,6 +89,7 @@ impl RouteReader<'_> {
         let actions = map.take("actions");
         let rules = map.take("rules");
         let methods = route_methods(&mut map, actions.as_ref());
+        self.cors_fits(&mut map, &keys, &methods);
         self.shape(map.here(), [rules.is_some(), resource.is_some(), actions.is_some()]);
         map.finish();
 
@@ -140,7 +147,7 @@ impl RouteReader<'_> {
     fn keys(&self, map: &mut MapCursor<'_>, path: Option<&PathPattern>) -> RouteKeys {
         let upstream = match map.take("upstream") {
             Some(at) => read_upstream(&at, self.world),
-            None => self.upstream.or_else(|| self.only_upstream(map.here())),
+            None => self.defaults.upstream.or_else(|| self.only_upstream(map.here())),
         };
         let words = [
             ("required", Authentication::Required),
@@ -153,11 +160,20 @@ impl RouteReader<'_> {
         let on_deny = map.take("on_deny").and_then(|at| read_word(&at, &[("not_found", OnDeny::NotFound)]));
         let strip_prefix = map.take("strip_prefix").and_then(|at| read_prefix(&at, path));
         let timeouts = map.take("timeouts").map(|at| read_timeouts(&at)).unwrap_or_default();
+        let streams = map.take("streams").map(|at| read_streams(&at)).unwrap_or_default();
         let body_bytes = map
             .take("body_bytes")
             .and_then(|at| at.parse::<ByteSize>(codes::UNIT, "leave the key out to keep the limit of the settings"))
             .map(ByteSize::count);
         let edits = |at: Option<Cursor<'_>>| at.map(|at| HeaderEdits::read(&at, self.headers)).unwrap_or_default();
+        let cors = match map.take("cors") {
+            Some(at) => CorsRule::read(&at).flatten(),
+            None => self.defaults.cors.clone(),
+        };
+        let rate_limit = match map.take("rate_limit") {
+            Some(at) => RateRule::read(&at).unwrap_or_default(),
+            None => self.defaults.rate_limit.clone(),
+        };
         RouteKeys {
             upstream,
             authentication,
@@ -166,9 +182,30 @@ impl RouteReader<'_> {
             on_deny: on_deny.unwrap_or(OnDeny::Forbidden),
             strip_prefix,
             timeouts,
+            streams,
             body_bytes,
             request_headers: edits(map.take("request_headers")),
             response_headers: edits(map.take("response_headers")),
+            cors,
+            rate_limit,
+        }
+    }
+
+    /// What `cors` says about the route's other keys.
+    fn cors_fits(&self, map: &mut MapCursor<'_>, keys: &RouteKeys, methods: &Methods) {
+        let Some(cors) = &keys.cors else { return };
+        if let Some(at) = map.take("cors") {
+            cors.check(&at, methods);
+        }
+        let edits = &keys.response_headers;
+        let mut edited = edits.set.iter().map(|(name, _)| name).chain(&edits.remove);
+        let clash = edited.find(|name| name.as_str().starts_with("access-control-"));
+        if let (Some(name), Some(at)) = (clash, map.take("response_headers")) {
+            at.error_with_help(
+                codes::CORS,
+                format!("`{name}` is changed beside `cors`, which alone writes such fields"),
+                "leave one of them out; `cors: none` takes the route out of the file's defaults",
+            );
         }
     }
 
@@ -343,4 +380,24 @@ fn read_timeouts(at: &Cursor<'_>) -> TimeoutOverrides {
     };
     map.finish();
     timeouts
+}
+
+/// As in the settings.
+const MOST_GRACE: Duration = Duration::from_secs(24 * 60 * 60);
+
+fn read_streams(at: &Cursor<'_>) -> StreamOverrides {
+    let Some(mut map) = at.map() else { return StreamOverrides::default() };
+    let end_at_expiry = map.take("end_at_expiry").and_then(|at| at.bool());
+    let expiry_grace = map.take("expiry_grace").and_then(|at| {
+        let help = "leave the key out to keep the time of the settings";
+        let time = at.parse::<Span>(codes::UNIT, help)?.duration();
+        if end_at_expiry == Some(false) {
+            at.error_with_help(codes::UNIT, "streams that do not end with their token need no time after it", help);
+        } else if time > MOST_GRACE {
+            at.error_with_help(codes::UNIT, "a stream may outlive its token by 24h at most", help);
+        }
+        Some(time)
+    });
+    map.finish();
+    StreamOverrides { end_at_expiry, expiry_grace }
 }

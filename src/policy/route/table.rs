@@ -50,6 +50,11 @@ impl Taken {
         self.routes.iter().find(|(methods, _)| methods.contains(method)).map(|(_, route)| *route)
     }
 
+    /// All of them, in the order of the files.
+    pub(crate) fn routes(&self) -> impl Iterator<Item = usize> {
+        self.routes.iter().map(|(_, route)| *route)
+    }
+
     /// The value of `Allow` where no route takes the method.
     pub(crate) fn allow(&self) -> &HeaderValue {
         &self.allow

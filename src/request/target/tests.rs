@@ -491,6 +491,21 @@ proptest! {
     }
 
     #[test]
+    fn what_is_left_below_a_prefix_is_canonical_and_its_segments_stay(raw in raw_target(), depth in 0usize..4) {
+        if let Ok(target) = Target::parse(&raw, &host("h")) {
+            let segments: Vec<&str> = target.path.segments().collect();
+            let prefix = format!("/{}", segments.iter().take(depth).copied().collect::<Vec<_>>().join("/"));
+            if let Some(left) = CanonicalPath::parse(prefix.as_bytes()).ok().and_then(|prefix| target.path.strip_prefix(&prefix)) {
+                prop_assert_eq!(CanonicalPath::parse(left.as_str().as_bytes()), Ok(left.clone()));
+                let rest: Vec<&str> = segments.iter().skip(depth).copied().collect();
+                let kept: Vec<&str> = left.segments().collect();
+                // A path that was stripped to its end is `/`.
+                prop_assert!(kept == rest || (rest.is_empty() && left.as_str() == "/"), "{} below {}: {}", target.path, prefix, left);
+            }
+        }
+    }
+
+    #[test]
     fn arbitrary_bytes_never_panic(raw in prop::collection::vec(any::<u8>(), 0..64)) {
         let _ = Target::parse(&raw, &host("h"));
     }

@@ -5,7 +5,7 @@ use http::{
     header::{CONNECTION, CONTENT_LENGTH, HOST, TE, TRANSFER_ENCODING, UPGRADE},
 };
 
-use super::{HeadLimits, Malformation, WireFault, is_length};
+use super::{HeadLimits, Malformation, WireFault, is_length, is_token, trim};
 use crate::request::Host;
 
 static KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
@@ -29,6 +29,15 @@ pub fn check_h2(uri: &Uri, headers: &HeaderMap, limits: HeadLimits) -> Result<Ho
 }
 
 fn fields(headers: &HeaderMap) -> Result<(), Malformation> {
+    for (name, value) in headers {
+        // SECURITY: held by `a_field_that_http1_reads_in_another_way_is_refused`: h2 takes a name with a quote.
+        if !is_token(name.as_str().as_bytes()) {
+            return Err(Malformation::HeaderName);
+        }
+        if trim(value.as_bytes()).len() != value.len() {
+            return Err(Malformation::Padded);
+        }
+    }
     // SECURITY: held by `a_connection_field_in_http2_is_refused`.
     let connection = [&CONNECTION, &KEEP_ALIVE, &PROXY_CONNECTION, &TRANSFER_ENCODING, &UPGRADE];
     if connection.into_iter().any(|name| headers.contains_key(name)) {
@@ -75,7 +84,8 @@ mod tests {
     fn verdict(uri: &str, fields: &[(&'static str, &'static str)]) -> Result<String, WireFault> {
         let mut headers = HeaderMap::new();
         for (name, value) in fields {
-            headers.append(*name, HeaderValue::from_static(value));
+            // As h2 makes a name.
+            headers.append(HeaderName::from_lowercase(name.as_bytes()).unwrap(), HeaderValue::from_static(value));
         }
         check_h2(&uri.parse().unwrap(), &headers, LIMITS).map(|host| host.to_string())
     }
@@ -106,9 +116,18 @@ mod tests {
     }
 
     #[test]
+    fn a_field_that_http1_reads_in_another_way_is_refused() {
+        check(&[("x", "a b\tc"), ("x-!#$%&'*+-.^_`|~1", "")], Ok(()));
+        check(&[("x\"y", "a")], Err(Malformation::HeaderName));
+        for value in [" a", "a ", "\ta", "a\t", " ", "\t"] {
+            check(&[("x", value)], Err(Malformation::Padded));
+        }
+    }
+
+    #[test]
     fn a_repeated_or_odd_content_length_in_http2_is_refused() {
         check(&[("content-length", "5"), ("content-length", "5")], Err(Malformation::RepeatedContentLength));
-        for value in ["", "5, 5", "+5", "-1", "0x5", "5 ", "\"5\"", "12345678901234567890"] {
+        for value in ["", "5, 5", "+5", "-1", "0x5", "5;", "\"5\"", "12345678901234567890"] {
             check(&[("content-length", value)], Err(Malformation::ContentLength));
         }
     }

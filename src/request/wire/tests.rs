@@ -5,8 +5,10 @@ use Malformation::*;
 
 const LIMITS: HeadLimits = HeadLimits { headers: 6, target_bytes: 24 };
 
+/// Judges one whole head.
 fn check(head: &[u8], expect: Result<(), WireFault>) {
-    assert_eq!(check_head(head, LIMITS), expect, "{}", head.escape_ascii());
+    let expect = expect.map(|()| Some(head.len()));
+    assert_eq!(HeadScan::new(LIMITS).feed(head), expect, "{}", head.escape_ascii());
 }
 
 fn check_refused(heads: &[&[u8]], malformation: Malformation) {
@@ -325,17 +327,45 @@ fn a_head_over_the_limits_is_refused() {
 }
 
 #[test]
-fn what_is_not_one_whole_head_is_refused() {
-    check_refused(
+fn a_head_ends_with_its_empty_line_and_nowhere_else() {
+    let end = |bytes: &[u8]| HeadScan::new(LIMITS).feed(bytes);
+    for begun in ["", "G", "GET / HTTP/1.1\r\nHost: h\r\n", "GET / HTTP/1.1\r\nHost: h\r\n\r"] {
+        assert_eq!(end(begun.as_bytes()), Ok(None), "{begun:?}");
+    }
+    for behind in ["", "GET /next HTTP/1.1\r\nHost: h\r\n\r\n", "\r\n", "\0"] {
+        assert_eq!(end(format!("GET / HTTP/1.1\r\nHost: h\r\n\r\n{behind}").as_bytes()), Ok(Some(27)), "{behind:?}");
+    }
+}
+
+#[test]
+fn a_connection_field_that_nominates_too_much_or_nonsense_is_refused() {
+    check_fields(
         &[
-            b"",
-            b"G",
-            b"GET / HTTP/1.1\r\nHost: h\r\n",
-            b"GET / HTTP/1.1\r\nHost: h\r\n\r",
-            b"GET / HTTP/1.1\r\nHost: h\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: h\r\n\r\n",
-            b"GET / HTTP/1.1\r\nHost: h\r\n\r\n\r\n",
+            b"Connection: close",
+            b"Connection:",
+            b"Connection: keep-alive, X-Mine,,",
+            b"Connection: Upgrade, HTTP2-Settings",
+            b"Connection: a, b, c, d, e, f, g, h, i",
+            b"Connection: a,b,c,d,e\r\nCONNECTION: f,g,h,i",
+            b"X-Connection: host",
         ],
-        NotOneHead,
+        Ok(()),
+    );
+    check_fields(
+        &[
+            b"Connection: a, b, c, d, e, f, g, h, i, j",
+            b"Connection: a,b,c,d,e\r\nconnection: f,g,h,i,j",
+            b"Connection: Host",
+            b"Connection: close, CONTENT-LENGTH",
+            b"Connection: transfer-encoding",
+            b"Connection: x-forwarded-for",
+            b"Connection: \"close\"",
+            b"Connection: a b",
+            b"Connection: :path",
+            b"Connection: a;b",
+            b"Connection: \xe9",
+        ],
+        malformed(Connection),
     );
 }
 

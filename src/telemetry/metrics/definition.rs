@@ -76,14 +76,17 @@ pub(super) const REQUESTS: Definition = counter(
         Label("method", "`GET`, `HEAD`, `POST`, `PUT`, `PATCH`, `DELETE`, `OPTIONS`, `other`"),
         Label("status_class", "`1xx` to `5xx`; `none` where the client left before an answer"),
     ],
-    "Requests, when they are over.",
+    "Requests, when they are over; streams, when they are opened.",
 );
 pub(super) const DECISIONS: Definition = counter(
     "cogward_decisions_total",
     &[
         ROUTE,
         Label("outcome", "`allow`, `deny`"),
-        Label("reason", "`none` for an allow; else the reason code of the audit line"),
+        Label(
+            "reason",
+            "`none` for an allow, `preflight` for an answered CORS preflight; else the reason code of the audit line",
+        ),
     ],
     "Decisions.",
 );
@@ -110,6 +113,18 @@ pub(super) const UPSTREAM_ERRORS: Definition = counter(
     ],
     "Attempts at an upstream that failed.",
 );
+pub(super) const UPSTREAM_SERVERS: Definition = gauge(
+    "cogward_upstream_servers",
+    &[UPSTREAM, Label("state", "`available`, `resting`, `ejected`, `unhealthy`, `unresolved`")],
+    "Servers of an upstream, each address of a name by itself; a name without an address counts once, as `unresolved`.",
+);
+pub(super) const UPSTREAM_EJECTIONS: Definition = counter(
+    "cogward_upstream_ejections_total",
+    &[UPSTREAM],
+    "Times that a server was ejected because it failed requests in a row.",
+);
+pub(super) const UPSTREAM_RETRIES: Definition =
+    counter("cogward_upstream_retries_total", &[UPSTREAM], "Attempts at an upstream after the first one of a request.");
 pub(super) const VERIFICATIONS: Definition = counter(
     "cogward_token_verifications_total",
     &[PROVIDER, Label("result", "`ok`, or the first check that failed, such as `token_expired`")],
@@ -153,6 +168,51 @@ pub(super) const RELOAD_LAST_SUCCESS: Definition = gauge(
 );
 pub(super) const OPEN_CONNECTIONS: Definition =
     gauge("cogward_open_connections", &[], "Connections of clients that are open now, over all listeners.");
+pub(super) const STREAMS_ENDED: Definition = counter(
+    "cogward_streams_ended_total",
+    &[
+        Label(
+            "kind",
+            "`websocket`; `event_stream`, also `multipart/x-mixed-replace`; `grpc`, calls of one message included",
+        ),
+        Label(
+            "cause",
+            "`expired` with its token; `client_closed`; `upstream_closed`, as it should or not; `idle` for `stream_idle`; \
+             `stalled`, the client took no more; `shutdown`; `outlived` `limits.exchange_time`; `failed` within the gateway",
+        ),
+    ],
+    "Streams, when they are over.",
+);
+pub(super) const CONNECTIONS_REFUSED: Definition = counter(
+    "cogward_connections_refused_total",
+    &[Label("reason", "`connections`: all places are taken; `address`: all places of its address are taken")],
+    "Connections that were turned away before anything was done for them.",
+);
+pub(super) const CONNECTIONS_CUT: Definition = counter(
+    "cogward_connections_cut_total",
+    &[Label(
+        "cause",
+        "`expired` with its token; `outlived` `limits.exchange_time`; `body_stalled`, `body_malformed`, `write_stalled`, `frame_stalled`, \
+          `flooded`; `shutdown`; `stream_refused` and `http2_error`: HTTP/2 \
+         that was refused before there was a request, so without an audit line",
+    )],
+    "Exchanges, HTTP/2 streams and connections that were ended for what the client did or did not do.",
+);
+pub(super) const PANICS: Definition =
+    counter("cogward_panics_total", &[], "Panics of any task. Each is isolated; anything but 0 is a bug.");
+pub(super) const CERTIFICATE_EXPIRY: Definition = gauge(
+    "cogward_certificate_expiry_timestamp_seconds",
+    &[Label("listener", "a TLS listener's address and port, as bound")],
+    "When the first of the certificates that a listener serves expires, in seconds since the epoch.",
+);
+pub(super) const TLS_HANDSHAKES: Definition = counter(
+    "cogward_tls_handshakes_total",
+    &[Label(
+        "result",
+        "`ok`; `failed`, where a client left, or the two do not agree on TLS or a certificate; `timeout`",
+    )],
+    "TLS handshakes of clients that are over.",
+);
 pub(super) const UNSETTLED: Definition = counter(
     "cogward_unsettled_requests_total",
     &[],
@@ -181,6 +241,9 @@ pub const REFERENCE: &[Definition] = &[
     DECISION_DURATION,
     UPSTREAM_DURATION,
     UPSTREAM_ERRORS,
+    UPSTREAM_SERVERS,
+    UPSTREAM_EJECTIONS,
+    UPSTREAM_RETRIES,
     VERIFICATIONS,
     TOKEN_CACHE,
     JWKS_FETCHES,
@@ -190,6 +253,12 @@ pub const REFERENCE: &[Definition] = &[
     GENERATION,
     RELOAD_LAST_SUCCESS,
     OPEN_CONNECTIONS,
+    STREAMS_ENDED,
+    CONNECTIONS_REFUSED,
+    CONNECTIONS_CUT,
+    PANICS,
+    CERTIFICATE_EXPIRY,
+    TLS_HANDSHAKES,
     UNSETTLED,
     AUDIT_DROPPED,
     LOG_DROPPED,

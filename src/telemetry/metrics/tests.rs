@@ -4,6 +4,7 @@ use expect_test::expect_file;
 use http::{Method, StatusCode};
 
 use super::*;
+use crate::telemetry::ServerStatus;
 
 fn names(routes: &[&str], providers: &[&str], upstreams: &[&str]) -> Names {
     let set = |names: &[&str]| names.iter().map(|name| Box::from(*name)).collect();
@@ -24,12 +25,22 @@ fn touched() -> Metrics {
     metrics.record_decision(Some("profile"), Outcome::Deny, Some("not_owner"), Duration::from_micros(7));
     metrics.record_upstream("contacts", Duration::from_millis(3));
     metrics.record_upstream_error("contacts", UpstreamError::Connect);
+    metrics.record_upstream_ejection("contacts");
+    metrics.record_upstream_retry("contacts");
+    metrics.watch_servers(|| {
+        let server = ServerStatus { endpoint: "http://a:1".into(), address: None, state: ServerState::Unresolved };
+        let upstream = |upstream: &str| UpstreamStatus { upstream: upstream.into(), servers: vec![server.clone()] };
+        vec![upstream("contacts"), upstream("removed-meanwhile")]
+    });
     metrics.record_verification(Some("main"), Err(TokenError::Expired));
     metrics.record_token_cache(true);
+    metrics.record_stream_end(StreamKind::WebSocket, StreamEnd::Expired);
     metrics.record_jwks_fetch("main", Ok(()));
     metrics.set_jwks_keys("main", 2, Some(UnixTime::from_seconds(1_700_000_000)));
     metrics.set_generation(3);
     metrics.record_reload_applied(UnixTime::from_seconds(1_700_000_001));
+    metrics.set_certificate_expiry(([127, 0, 0, 1], 8443).into(), UnixTime::from_seconds(1_800_000_000));
+    metrics.record_handshake(HandshakeResult::Timeout);
     metrics
 }
 
@@ -55,9 +66,17 @@ fn what_is_recorded_is_told_with_its_labels() {
         "cogward_decision_duration_seconds_bucket{le=\"0.00001\"} 1",
         "cogward_upstream_duration_seconds_count{upstream=\"contacts\"} 1",
         "cogward_upstream_errors_total{kind=\"connect\",upstream=\"contacts\"} 1",
+        "cogward_upstream_servers{state=\"unresolved\",upstream=\"contacts\"} 1",
+        "cogward_upstream_servers{state=\"available\",upstream=\"contacts\"} 0",
+        "cogward_upstream_ejections_total{upstream=\"contacts\"} 1",
+        "cogward_upstream_retries_total{upstream=\"contacts\"} 1",
         "cogward_token_verifications_total{provider=\"main\",result=\"token_expired\"} 1",
         "cogward_token_cache_total{result=\"hit\"} 1",
+        "cogward_streams_ended_total{cause=\"expired\",kind=\"websocket\"} 1",
         "cogward_token_cache_total{result=\"miss\"} 0",
+        "cogward_certificate_expiry_timestamp_seconds{listener=\"127.0.0.1:8443\"} 1800000000",
+        "cogward_tls_handshakes_total{result=\"ok\"} 0",
+        "cogward_tls_handshakes_total{result=\"timeout\"} 1",
         "cogward_jwks_fetches_total{provider=\"main\",result=\"ok\"} 1",
         "cogward_jwks_keys{provider=\"main\"} 2",
         "cogward_jwks_last_success_timestamp_seconds{provider=\"main\"} 1700000000",

@@ -18,6 +18,8 @@ pub(crate) struct Answer {
     pub(crate) body: Vec<u8>,
     /// HTTP/2: the frame with the head was the last one.
     pub(crate) is_head_only: bool,
+    /// HTTP/2: fields behind the body.
+    pub(crate) trailers: Vec<(String, String)>,
 }
 
 impl Answer {
@@ -75,6 +77,20 @@ impl Client {
         Self { stream: BufReader::new(stream) }
     }
 
+    /// From this address.
+    pub(crate) fn connect_from(from: SocketAddr, to: SocketAddr) -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let stream = runtime.block_on(async {
+            let socket = tokio::net::TcpSocket::new_v4().unwrap();
+            socket.bind(from).unwrap();
+            socket.connect(to).await.unwrap().into_std().unwrap()
+        });
+        stream.set_nonblocking(false).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        Self { stream: BufReader::new(stream) }
+    }
+
     #[track_caller]
     pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.stream.get_mut().write_all(bytes.as_ref()).unwrap();
@@ -103,7 +119,7 @@ impl Client {
         loop {
             let line = self.line();
             if line.is_empty() {
-                return Answer { status, fields, body: Vec::new(), is_head_only: false };
+                return Answer { status, fields, body: Vec::new(), is_head_only: false, trailers: Vec::new() };
             }
             let (name, value) = line.split_once(':').unwrap();
             fields.push((name.to_ascii_lowercase(), value.trim().to_owned()));

@@ -16,15 +16,29 @@ pub(crate) struct H2Request {
     pub(crate) fields: Vec<(String, String)>,
     pub(crate) body: Option<Bytes>,
     pub(crate) trailers: HeaderMap,
+    /// The body does not end.
+    pub(crate) is_open: bool,
 }
 
 impl H2Request {
     pub(crate) fn new(method: Method, target: &str) -> Self {
-        Self { method, target: target.to_owned(), fields: Vec::new(), body: None, trailers: HeaderMap::new() }
+        Self {
+            method,
+            target: target.to_owned(),
+            fields: Vec::new(),
+            body: None,
+            trailers: HeaderMap::new(),
+            is_open: false,
+        }
     }
 
     pub(crate) fn field(mut self, name: &str, value: &str) -> Self {
         self.fields.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    pub(crate) fn open_end(mut self) -> Self {
+        self.is_open = true;
         self
     }
 
@@ -91,9 +105,9 @@ async fn exchange(sender: h2::client::SendRequest<Bytes>, request: H2Request) ->
     let (answer, mut stream) = sender.send_request(head.body(()).unwrap(), without_body)?;
     // An early answer may end the stream before all is sent: what counts is the answer.
     if !without_body {
-        let last = request.trailers.is_empty();
+        let last = request.trailers.is_empty() && !request.is_open;
         let _ = stream.send_data(request.body.unwrap_or_default(), last);
-        if !last {
+        if !request.trailers.is_empty() {
             let _ = stream.send_trailers(request.trailers);
         }
     }
@@ -111,5 +125,6 @@ async fn exchange(sender: h2::client::SendRequest<Bytes>, request: H2Request) ->
         stream.flow_control().release_capacity(chunk.len())?;
         body.extend_from_slice(&chunk);
     }
-    Ok(Answer { status, fields, body, is_head_only })
+    let trailers = stream.trailers().await?.iter().flatten().map(field).collect();
+    Ok(Answer { status, fields, body, is_head_only, trailers })
 }
