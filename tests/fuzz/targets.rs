@@ -9,7 +9,7 @@ use cogward::{
     policy::{PolicySet, World},
     request::{
         CanonicalPath, Headers, Host, Target, decode,
-        wire::{HeadLimits, HeadScan, check_head},
+        wire::{HeadLimits, HeadScan},
     },
     time::UnixTime,
     token::{
@@ -187,13 +187,11 @@ pub(crate) fn head(input: &[u8]) {
     if let Ok(Some(end)) = whole {
         let head = &input[..end];
         assert!(head.ends_with(b"\r\n\r\n"));
-        assert_eq!(check_head(head, limits), Ok(()));
+        assert_eq!(HeadScan::new(limits).feed(head), Ok(Some(end)), "what follows the head changes nothing");
         assert!(head.windows(2).all(|pair| pair[1] != b'\n' || pair[0] == b'\r'), "a bare line feed");
         let lower = head.to_ascii_lowercase();
         let names = |name: &[u8]| lower.windows(name.len()).filter(|window| *window == name).count();
         assert!(names(b"\r\ncontent-length:") + names(b"\r\ntransfer-encoding:") <= 1);
         assert_eq!(names(b"\r\nhost:"), 1);
-    } else {
-        assert!(check_head(input, limits).is_err());
     }
 }
