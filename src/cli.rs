@@ -47,7 +47,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the gateway
-    Serve(ConfigArguments),
+    Serve(serve::ServeArguments),
     /// Run the gateway with an embedded issuer and a sample upstream: nothing to configure
     Demo(demo::DemoArguments),
     /// Compile settings and policies, and tell every problem
@@ -87,7 +87,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitStatus {
         }
     };
     match arguments.command {
-        Command::Serve(arguments) => serve::run(&arguments.config),
+        Command::Serve(arguments) => serve::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Validate(arguments) => validate::run(&arguments),
         Command::Token(arguments) => token::run(&arguments),

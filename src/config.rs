@@ -55,6 +55,8 @@ pub struct Settings {
     pub shutdown_delay: Duration,
     /// How long requests in flight may then take.
     pub shutdown_grace: Duration,
+    /// Where a new process waits for the sockets of this one; without it none is taken over. A change needs a restart.
+    pub upgrade_socket: Option<PathBuf>,
     /// Whose tokens are accepted, and where they stand.
     pub identity: Identity,
     /// Where allowed requests go, at least one.
@@ -357,6 +359,10 @@ impl Settings {
         if self.threads != serving.threads {
             kept.push("threads");
             self.threads = serving.threads;
+        }
+        if self.upgrade_socket != serving.upgrade_socket {
+            kept.push("upgrade_socket");
+            self.upgrade_socket.clone_from(&serving.upgrade_socket);
         }
         if self.audit != serving.audit {
             kept.push("audit.destination");

@@ -15,13 +15,15 @@ mod http1;
 mod http2;
 mod listener;
 mod refusal;
+mod sockets;
 mod tls;
 
 #[cfg(test)]
 mod tests;
 
 pub use conn::{Conn, Cut, Exchange, TlsFacts, Tunnel};
-pub use drain::{DrainOutcome, Draining, Stop, signals};
+pub use drain::{DrainOutcome, Draining, SETTLE, Stop, signals};
 pub use listener::{CurrentLimits, Edge, EdgeError, IsProxy};
 pub use refusal::{EdgeEvent, EdgeRefusal, Refusals, closing_answer};
+pub use sockets::{Inherit, Sockets};
 pub use tls::{CODES, Handshake, ListenerTls, PemText, TlsSlot};

@@ -37,6 +37,9 @@ pub mod gate;
 pub mod edge;
 
 #[cfg(feature = "gateway")]
+pub mod handover;
+
+#[cfg(feature = "gateway")]
 pub mod admission;
 
 #[cfg(feature = "gateway")]

@@ -2,6 +2,11 @@
 //!
 //! Decides nothing and parses nothing. Whatever cannot be had at the start ends it with an error; nothing is retried in silence.
 
+mod systemd;
+mod upgrade;
+
+pub use upgrade::Start;
+
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -20,14 +25,17 @@ use crate::{
     admission::{Admissions, now},
     config::{KeySource, Limits, Listener, Outline, Settings},
     diagnostic::Report,
-    edge::{Edge, ListenerTls, Stop, TlsSlot, signals},
+    edge::{Edge, ListenerTls, SETTLE, Stop, TlsSlot, signals},
     gate::{Live, source},
+    handover::Role,
     policy::{PolicySet, World},
     proxy::{Background, Gateway, Serving, Turned, proxy},
     reload::{Compiled, News, Parts, Reload, SharedStatus, Steps, Surroundings, fetch::Fetcher},
     telemetry::{AuditSink, Metrics, Telemetry, logging, metrics::Names, panics},
     yaml::SourceFile,
 };
+
+use self::upgrade::{Inheritance, Running, quits};
 
 /// Audit lines may take so long to be written at the end.
 const FLUSH: Duration = Duration::from_secs(2);
@@ -150,36 +158,55 @@ impl Server {
     /// Serves until a signal ends it; `started` is called once all listeners answer.
     ///
     /// # Errors
-    /// When an address, a certificate or the audit file cannot be had.
-    pub fn run(self, started: impl FnOnce(&Started)) -> Result<(), ServerError> {
+    /// When an address, a certificate or the audit file cannot be had, or there is nothing to take over.
+    pub fn run(self, start: Start, started: impl FnOnce(&Started)) -> Result<(), ServerError> {
         let _log = Arc::clone(&self.log);
         let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let threads = self.compiled.settings.threads.unwrap_or_else(cores);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build();
         let runtime = runtime.map_err(|error| could_not_run(&error))?;
-        let ended = runtime.block_on(self.serve(threads, started));
+        let ended = runtime.block_on(async {
+            // From here on a SIGQUIT that was meant for another process does no harm.
+            let _quits = quits()?;
+            let telemetry = self.telemetry()?;
+            let mut inheritance = Inheritance::of(start, self.compiled.settings.upgrade_socket.as_deref()).await?;
+            let ended = self.serve(threads, telemetry, &mut inheritance, started).await;
+            if let Err(error) = &ended {
+                inheritance.decline(error).await;
+            }
+            ended
+        });
         runtime.shutdown_timeout(Duration::from_millis(100));
         ended
     }
 
-    async fn serve(self, threads: usize, started: impl FnOnce(&Started)) -> Result<(), ServerError> {
+    fn telemetry(&self) -> Result<Arc<Telemetry>, ServerError> {
         let metrics = Arc::new(Metrics::new().map_err(|error| could_not_run(&error))?);
         panics::count(Arc::clone(&metrics));
         let audit = AuditSink::open(&self.compiled.settings.audit, Arc::clone(&metrics));
         let audit = audit.map_err(|error| could_not_run(&error))?;
-        let telemetry = Arc::new(Telemetry { metrics: Arc::clone(&metrics), audit });
+        Ok(Arc::new(Telemetry { metrics, audit }))
+    }
+
+    async fn serve(
+        self,
+        threads: usize,
+        telemetry: Arc<Telemetry>,
+        inheritance: &mut Inheritance,
+        started: impl FnOnce(&Started),
+    ) -> Result<(), ServerError> {
         let status = SharedStatus::default();
         let health = Arc::new(Health::new(now(), status.clone()));
+        let metrics = Arc::clone(&telemetry.metrics);
 
         // Addresses first: a gateway that cannot listen shall not fetch keys or touch anything else.
         let settings = &self.compiled.settings;
+        let path = settings.upgrade_socket.clone();
         let limits = Arc::new(Live::new(settings.limits));
-        let edge = bind(&settings.listeners, &limits).await?;
-        let admin = bind(&[Listener { address: settings.admin, tls: None }], &limits).await?;
+        let (edge, admin) = bind(settings, &limits, inheritance).await?;
         let addresses = addresses(&edge, &admin);
         tell(&addresses, settings, &health);
-        let open_connections = edge.open_connections();
-        metrics.watch_connections(open_connections);
+        metrics.watch_connections(edge.open_connections());
         metrics.watch_log(self.log.dropped());
 
         let listeners = TlsListeners { slots: edge.tls(), addresses: edge.addresses() };
@@ -190,17 +217,34 @@ impl Server {
         upstreams.resolved(RESOLUTION).await;
         let asked = Arc::clone(&live);
         metrics.watch_servers(move || asked.load().upstreams.status());
-        let stops = stops(&live, &health)?;
+        let pace = pace(&live);
         hang_ups(reload, Arc::clone(&telemetry))?;
-        // Answers until the process ends: nothing is ever sent through the channel.
-        let (_never, no_stops) = mpsc::channel(1);
+        inheritance.ready(&health).await?;
+        let (stopping, stops) = stops(&pace, &health)?;
+        inheritance.confirm().await?;
+
+        // Before the admin listener answers: whoever sees this process ready may send it one.
+        let quits = quits()?;
+        let (admin_stops, to_stop) = mpsc::channel(1);
+        let running = Running {
+            path,
+            listeners: edge.sockets(),
+            admin: admin.sockets(),
+            draining: edge.draining(),
+            stops: stopping,
+            admin_stops,
+            pace,
+            health: Arc::clone(&health),
+        };
         let pages = Arc::new(Admin::new(metrics, health));
-        tokio::spawn(admin.run(Arc::clone(&pages), pages, no_stops));
+        let pages = tokio::spawn(admin.run(Arc::clone(&pages), pages, to_stop));
+        running.hand_over_on(quits, pages);
 
         let proxies = Arc::clone(&live);
         let edge = edge.behind(Arc::new(move |peer| proxies.load().generation.settings().trusted_proxies.trusts(peer)));
         let turned = Turned { telemetry: Arc::clone(&telemetry), live };
         started(&addresses);
+        inheritance.serving();
         let outcome = edge.run(gateway, Arc::new(turned), stops).await;
         tracing::info!(cut = outcome.cut, "stopped");
         if !telemetry.audit.close(FLUSH) {
@@ -272,9 +316,23 @@ impl TlsListeners {
     }
 }
 
-async fn bind(listeners: &[Listener], limits: &Arc<Live<Limits>>) -> Result<Edge, ServerError> {
-    let limits = Arc::clone(limits);
-    Edge::bind(listeners, Arc::new(move || *limits.load())).await.map_err(|error| could_not_run(&error))
+/// Takes the addresses of clients and operators, inherited ones where they fit.
+async fn bind(
+    settings: &Settings,
+    limits: &Arc<Live<Limits>>,
+    inheritance: &mut Inheritance,
+) -> Result<(Edge, Edge), ServerError> {
+    let current = || {
+        let limits = Arc::clone(limits);
+        Arc::new(move || *limits.load())
+    };
+    let listener = &mut |address| inheritance.take(Role::Listener, address);
+    let edge = Edge::inherit(&settings.listeners, listener, current()).await.map_err(|error| could_not_run(&error))?;
+    let operators = [Listener { address: settings.admin, tls: None }];
+    let listener = &mut |address| inheritance.take(Role::Admin, address);
+    let admin = Edge::inherit(&operators, listener, current()).await.map_err(|error| could_not_run(&error))?;
+    inheritance.close_the_rest();
+    Ok((edge, admin))
 }
 
 fn addresses(edge: &Edge, admin: &Edge) -> Started {
@@ -329,17 +387,28 @@ fn names(parts: &Parts<PolicySet>) -> Names {
     }
 }
 
-/// Turns SIGTERM and SIGINT into stops; readiness goes red at once.
-fn stops(live: &Arc<Live<Serving>>, health: &Arc<Health>) -> Result<mpsc::Receiver<Stop>, ServerError> {
-    let (live, health) = (Arc::clone(live), Arc::clone(health));
-    let pace = move || {
-        health.set_draining();
+/// How the settings in force would have the gateway stop.
+type Pace = Arc<dyn Fn() -> Stop + Send + Sync>;
+
+fn pace(live: &Arc<Live<Serving>>) -> Pace {
+    let live = Arc::clone(live);
+    Arc::new(move || {
         let serving = live.load();
         let settings = serving.generation.settings();
-        tracing::info!(delay = ?settings.shutdown_delay, grace = ?settings.shutdown_grace, "stopping");
-        Stop { delay: settings.shutdown_delay, grace: settings.shutdown_grace }
+        Stop { delay: settings.shutdown_delay, linger: SETTLE, grace: settings.shutdown_grace }
+    })
+}
+
+/// Turns SIGTERM and SIGINT into stops; readiness goes red at once.
+fn stops(pace: &Pace, health: &Arc<Health>) -> Result<(mpsc::Sender<Stop>, mpsc::Receiver<Stop>), ServerError> {
+    let (pace, health) = (Arc::clone(pace), Arc::clone(health));
+    let stop = move || {
+        health.set_draining();
+        let stop = pace();
+        tracing::info!(delay = ?stop.delay, grace = ?stop.grace, "stopping");
+        stop
     };
-    signals(pace).map_err(|error| could_not_run(&error))
+    signals(stop).map_err(|error| could_not_run(&error))
 }
 
 /// SIGHUP: look at the files again, and open the audit file anew for whoever rotates it.

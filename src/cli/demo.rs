@@ -15,7 +15,7 @@ use super::{ExitStatus, Output, complain, say, serve};
 use crate::{
     admission::now,
     dev::{self, Contacts, DEMO_CLIENT, DEMO_POOL, DemoHome, DemoKey, Mint},
-    server::{Server, Started},
+    server::{Server, Start, Started},
     token::TokenUse,
 };
 
@@ -77,7 +77,7 @@ pub(super) fn run(arguments: &DemoArguments) -> ExitStatus {
     };
     let output = arguments.output;
     let ran = Server::prepare(&prepared.config)
-        .and_then(|server| server.run(|started| say(&introduction(output, started, &prepared))));
+        .and_then(|server| server.run(Start::Fresh, |started| say(&introduction(output, started, &prepared))));
     // Left-over files are harmless: the folder is the run's own.
     let _ = fs::remove_dir_all(&prepared.folder);
     ran.map_or_else(|error| serve::failed(&error), |()| ExitStatus::Good)

@@ -1,12 +1,32 @@
 //! `cogward serve`.
 
-use std::path::Path;
+use clap::Args;
 
-use super::{ExitStatus, complain};
-use crate::server::{Server, ServerError};
+use super::{ConfigArguments, ExitStatus, complain};
+use crate::{
+    server::{Server, ServerError, Start},
+    units::Span,
+};
 
-pub(super) fn run(config: &Path) -> ExitStatus {
-    match Server::prepare(config).and_then(|server| server.run(|_| ())) {
+/// The arguments of `serve`.
+#[derive(Debug, Args)]
+pub(super) struct ServeArguments {
+    #[command(flatten)]
+    config: ConfigArguments,
+    /// Take the sockets over from the running gateway, which hands them over on SIGQUIT
+    #[arg(long)]
+    upgrade: bool,
+    /// How long to wait for that
+    #[arg(long, value_name = "DURATION", default_value = "60s", requires = "upgrade")]
+    wait: Span,
+}
+
+pub(super) fn run(arguments: &ServeArguments) -> ExitStatus {
+    let start = match arguments.upgrade {
+        true => Start::Upgrade { wait: arguments.wait.duration() },
+        false => Start::Fresh,
+    };
+    match Server::prepare(&arguments.config.config).and_then(|server| server.run(start, |_| ())) {
         Ok(()) => ExitStatus::Good,
         Err(error) => failed(&error),
     }

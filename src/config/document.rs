@@ -33,6 +33,7 @@ pub(super) fn settings(top: &Cursor<'_>) -> Option<Settings> {
     let trusted_proxies = or(&mut map, "trusted_proxies", Default::default, proxies::trusted);
     let shutdown_delay = duration(&mut map, "shutdown_delay", &SHUTDOWN_DELAY);
     let shutdown_grace = duration(&mut map, "shutdown_grace", &SHUTDOWN_GRACE);
+    let upgrade_socket = or(&mut map, "upgrade_socket", || None, |at| path(at).map(Some));
     let identity_headers = or(&mut map, "identity_headers", headers::defaults, headers::identity_headers);
     let identity = map.require("identity").and_then(|at| identity::identity(&at, identity_headers.as_deref()));
     let upstreams = map.require("upstreams").and_then(|at| upstreams::upstreams(&at));
@@ -49,6 +50,7 @@ pub(super) fn settings(top: &Cursor<'_>) -> Option<Settings> {
         trusted_proxies: trusted_proxies?,
         shutdown_delay: shutdown_delay?,
         shutdown_grace: shutdown_grace?,
+        upgrade_socket: upgrade_socket?,
         identity: identity?,
         upstreams: upstreams?,
         identity_headers: identity_headers?,

@@ -139,6 +139,12 @@ pub const KEYS: &[Key] = &[
         Shape::Duration(SHUTDOWN_GRACE),
         "How long requests in flight may then take before they are cut off",
     ),
+    fixed(
+        "upgrade_socket",
+        other("path", "none"),
+        "A Unix socket where `cogward serve --upgrade` waits for the listening sockets of the running gateway, which hands them over on \
+         SIGQUIT. Its folder must be writable for its owner alone",
+    ),
     key("identity", REQUIRED, "Whose tokens are accepted, and where they stand"),
     key("identity.providers", REQUIRED, "The issuers of tokens, at least one. No two share an issuer"),
     key("identity.providers[].id", other("id", "required"), "Its name in policies, metrics and audit lines"),

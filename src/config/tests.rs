@@ -385,6 +385,7 @@ fn a_change_of_listeners_or_threads_needs_a_restart() {
         ("", &[][..]),
         ("threads: 3", &["threads"][..]),
         ("admin: { address: '127.0.0.1:1' }", &["admin.address"]),
+        ("upgrade_socket: run/upgrade.sock", &["upgrade_socket"]),
         ("listeners: [{ address: '0.0.0.0:8081' }]", &["listeners"]),
         (
             "listeners: [{ address: '0.0.0.0:8080', tls: { certificate: a, private_key: b } }]\nthreads: 1",

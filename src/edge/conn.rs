@@ -59,7 +59,7 @@ pub enum Cut {
     /// The gateway stops, and the grace is over.
     Shutdown,
     /// It has lived as long as any exchange may.
-    Outlived,
+    Overdue,
     /// Too many HTTP/2 frames that ask for nothing, or too many requests that were reset.
     Flooded,
 }
@@ -86,7 +86,7 @@ impl Cut {
         match self {
             Cut::Expired => Some(Farewell { client: POLICY_VIOLATION, upstream: GOING_AWAY, text: "token expired" }),
             Cut::Shutdown => Some(Farewell { client: GOING_AWAY, upstream: GOING_AWAY, text: "gateway stops" }),
-            Cut::Outlived => Some(Farewell { client: GOING_AWAY, upstream: GOING_AWAY, text: "open for too long" }),
+            Cut::Overdue => Some(Farewell { client: GOING_AWAY, upstream: GOING_AWAY, text: "open for too long" }),
             Cut::BodyStalled | Cut::BodyMalformed | Cut::WriteStalled | Cut::FrameStalled | Cut::Flooded => None,
         }
     }
@@ -100,7 +100,7 @@ impl Cut {
             Cut::FrameStalled => 5,
             Cut::Flooded => 6,
             Cut::Shutdown => 7,
-            Cut::Outlived => 8,
+            Cut::Overdue => 8,
         }
     }
 
@@ -113,7 +113,7 @@ impl Cut {
         Cut::FrameStalled,
         Cut::Flooded,
         Cut::Shutdown,
-        Cut::Outlived,
+        Cut::Overdue,
     ];
 
     fn from_code(code: u8) -> Option<Cut> {
@@ -239,7 +239,7 @@ impl Conn {
 
     /// What it means that the deadline has passed.
     pub(super) fn time_up(&self) -> Cut {
-        if self.deadline.load(Relaxed) < self.latest.load(Relaxed) { Cut::Expired } else { Cut::Outlived }
+        if self.deadline.load(Relaxed) < self.latest.load(Relaxed) { Cut::Expired } else { Cut::Overdue }
     }
 
     /// As a deadline holds it.
@@ -385,7 +385,7 @@ struct Times {
 
 impl Times {
     fn time_up(&self, latest: Option<Instant>) -> Cut {
-        if self.expires < latest { Cut::Expired } else { Cut::Outlived }
+        if self.expires < latest { Cut::Expired } else { Cut::Overdue }
     }
 
     fn next(&self, latest: Option<Instant>) -> Option<(Instant, Cut)> {

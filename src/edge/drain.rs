@@ -1,8 +1,8 @@
 //! How the edge stops without losing a request.
 //!
 //! First answers say `Connection: close` while connections are still taken, so that clients and load balancers go elsewhere. Then the
-//! listeners close, after their backlog has been taken; then idle connections are dropped and HTTP/2 ones told; then those that still
-//! work get the grace, and what is left is cut and counted.
+//! listeners close, after their backlog has been taken, and HTTP/2 connections are told to go. Idle HTTP/1 connections linger: a request
+//! that is on its way is still answered. Those that work get the grace, and what is left is cut and counted.
 
 use std::{
     sync::{
@@ -17,6 +17,7 @@ use tokio::{
     signal::unix::{SignalKind, signal},
     sync::{Notify, futures::OwnedNotified, mpsc, watch},
     task::JoinSet,
+    time::Instant,
 };
 
 use super::{
@@ -24,23 +25,34 @@ use super::{
     refusal::{Refusals, Served},
 };
 
-/// How long connections that were just accepted may take to say something, once the listeners are closed.
-const SETTLE: Duration = Duration::from_millis(300);
+/// The least time that connections without a request stay, once the listeners are closed: some were just accepted.
+pub const SETTLE: Duration = Duration::from_millis(300);
 
 /// The grace where a listener has died.
 const LOST: Duration = Duration::from_secs(5);
+
+/// How long WebSockets may take to be told that the grace is over.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// Stops the edge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stop {
     /// How long to go on accepting.
     pub delay: Duration,
-    /// How long requests in flight may then take.
+    /// How long idle HTTP/1 connections then stay open. Part of the grace.
+    pub linger: Duration,
+    /// How long requests in flight may take after the delay.
     pub grace: Duration,
 }
 
-/// How long WebSockets may then take to be told.
-const LAST_WORDS: Duration = Duration::from_millis(500);
+/// How connections learn of a stop.
+#[derive(Clone, Debug)]
+pub(super) struct Ending {
+    /// HTTP/2 connections take no more streams.
+    pub(super) soon: watch::Receiver<bool>,
+    /// Idle HTTP/1 connections end.
+    pub(super) now: watch::Receiver<bool>,
+}
 
 /// How a stop went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,31 +145,34 @@ impl Drop for Permit {
 }
 
 impl Edge {
-    /// Serves until the first stop, and through it. A second stop while still accepting ends that; a stop after it ends the grace.
+    /// Serves until the first stop, and through it. A second stop while still accepting ends that; a stop after it ends the rest.
     /// Without any sender left, serves forever.
     pub async fn run<A>(self, app: Arc<A>, refusals: Arc<dyn Refusals>, mut stops: mpsc::Receiver<Stop>) -> DrainOutcome
     where
         A: HttpServerApp + Send + Sync + 'static,
     {
         let (close, closing) = watch::channel(false);
-        let (down, shutdown) = watch::channel(false);
+        let ((tell, soon), (end, now)) = (watch::channel(false), watch::channel(false));
         let (census, draining) = (self.census(), self.draining());
         let served = Served { app: app.clone(), refusals };
         let mut loops = JoinSet::new();
-        for listening in self.into_listening(served, &closing, &shutdown) {
+        for listening in self.into_listening(served, &closing, &Ending { soon, now }) {
             loops.spawn(accept(listening));
         }
         let (stop, lost_listener) = first_stop(&mut loops, &mut stops).await;
         draining.begin();
-        let grace = delay(stop, &mut stops).await;
+        let stop = delay(stop, &mut stops).await;
         close.send_replace(true);
         // These keep the connections alive.
         let connections = ended(loops).await;
-        // Nothing to settle where nothing is open: either way is well.
-        let _ = tokio::time::timeout(SETTLE, census.is_empty()).await;
-        down.send_replace(true);
+        tell.send_replace(true);
+        let over = Instant::now() + stop.grace;
+        let hurried = wait(&census, Instant::now() + stop.linger, &mut stops).await;
+        end.send_replace(true);
         app.http_cleanup().await;
-        finish(&census, grace, &mut stops).await;
+        if !hurried {
+            wait(&census, over, &mut stops).await;
+        }
         let cut = census.open();
         draining.end();
         let _ = tokio::time::timeout(LAST_WORDS, census.is_empty()).await;
@@ -173,15 +188,15 @@ async fn first_stop(loops: &mut JoinSet<JoinSet<()>>, stops: &mut mpsc::Receiver
     tokio::select! {
         stop = next(stops) => (stop, false),
         // It panicked: rather no gateway than one that does not listen.
-        Some(_) = loops.join_next() => (Stop { delay: Duration::ZERO, grace: LOST }, true),
+        Some(_) = loops.join_next() => (Stop { delay: Duration::ZERO, linger: SETTLE, grace: LOST }, true),
     }
 }
 
-/// Goes on accepting for a while; tells the grace that follows.
-async fn delay(stop: Stop, stops: &mut mpsc::Receiver<Stop>) -> Duration {
+/// Goes on accepting for a while; tells the pace of what follows.
+async fn delay(stop: Stop, stops: &mut mpsc::Receiver<Stop>) -> Stop {
     tokio::select! {
-        () = tokio::time::sleep(stop.delay) => stop.grace,
-        sooner = next(stops) => sooner.grace,
+        () = tokio::time::sleep(stop.delay) => stop,
+        sooner = next(stops) => sooner,
     }
 }
 
@@ -194,12 +209,12 @@ async fn ended(mut loops: JoinSet<JoinSet<()>>) -> Vec<JoinSet<()>> {
     connections
 }
 
-/// Waits for the connections that still work.
-async fn finish(census: &Census, grace: Duration, stops: &mut mpsc::Receiver<Stop>) {
+/// Waits until nothing is open, for a while; true when another stop ended that.
+async fn wait(census: &Census, over: Instant, stops: &mut mpsc::Receiver<Stop>) -> bool {
     tokio::select! {
-        () = census.is_empty() => {}
-        () = tokio::time::sleep(grace) => {}
-        _ = next(stops) => {}
+        () = census.is_empty() => false,
+        () = tokio::time::sleep_until(over) => false,
+        _ = next(stops) => true,
     }
 }
 
@@ -210,11 +225,15 @@ async fn next(stops: &mut mpsc::Receiver<Stop>) -> Stop {
     }
 }
 
-/// The stops that signals ask for: SIGTERM with the current pace, SIGINT without its delay. Must be called inside the runtime.
-pub fn signals(pace: impl Fn() -> Stop + Send + 'static) -> Result<mpsc::Receiver<Stop>, EdgeError> {
+/// The stops that signals ask for: SIGTERM with the current pace, SIGINT without its delay. Others may send stops as well. Must be called
+/// inside the runtime.
+pub fn signals(
+    pace: impl Fn() -> Stop + Send + 'static,
+) -> Result<(mpsc::Sender<Stop>, mpsc::Receiver<Stop>), EdgeError> {
     let mut term = signal(SignalKind::terminate()).map_err(|source| EdgeError::Signals { source })?;
     let mut int = signal(SignalKind::interrupt()).map_err(|source| EdgeError::Signals { source })?;
     let (sender, stops) = mpsc::channel(4);
+    let others = sender.clone();
     tokio::spawn(async move {
         loop {
             let stop = tokio::select! {
@@ -227,5 +246,5 @@ pub fn signals(pace: impl Fn() -> Stop + Send + 'static) -> Result<mpsc::Receive
             }
         }
     });
-    Ok(stops)
+    Ok((others, stops))
 }

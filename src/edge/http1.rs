@@ -8,10 +8,10 @@ use std::time::Duration;
 use pingora::{
     apps::{HttpPersistentSettings, HttpServerApp},
     protocols::{Stream, http::ServerSession},
-    server::ShutdownWatch,
 };
 
 use super::{
+    drain::Ending,
     guard::Guard,
     head::{self, Greeting, Head},
     http2,
@@ -22,16 +22,16 @@ use super::{
 const DRAIN: Duration = Duration::from_secs(2);
 
 /// Serves a connection to its end. `greeting` says whether it may turn out to be HTTP/2.
-pub(super) async fn serve<A>(served: &Served<A>, guard: Guard, mut greeting: Greeting, shutdown: &ShutdownWatch)
+pub(super) async fn serve<A>(served: &Served<A>, guard: Guard, mut greeting: Greeting, ending: &Ending)
 where
     A: HttpServerApp + Send + Sync + 'static,
 {
     let mut guard = Box::new(guard);
     let mut settings: Option<HttpPersistentSettings> = None;
-    while is_spoken_to(&mut guard, shutdown).await {
+    while is_spoken_to(&mut guard, ending).await {
         match head::read(&mut guard, greeting).await {
             Head::Granted => {}
-            Head::Http2 => return http2::serve(&served.app, guard.into_http2(), shutdown).await,
+            Head::Http2 => return http2::serve(&served.app, guard.into_http2(), &ending.soon).await,
             Head::Gone => return,
             Head::Refused(refusal) => {
                 let answer = served.refusals.answer(refusal, guard.conn().peer());
@@ -50,7 +50,7 @@ where
         // The guard knows better when a body stalls.
         session.set_read_timeout(None);
         session.set_total_drain_timeout(Some(DRAIN));
-        let Some(reused) = served.app.process_new_http(session, shutdown).await else { return };
+        let Some(reused) = served.app.process_new_http(session, &ending.soon).await else { return };
         let (stream, kept) = reused.consume();
         settings = kept;
         let Some(returned) = returned(stream) else { return };
@@ -65,15 +65,15 @@ fn returned(stream: Stream) -> Option<Box<Guard>> {
 }
 
 /// Waits for the first byte of the next request.
-async fn is_spoken_to(guard: &mut Guard, shutdown: &ShutdownWatch) -> bool {
+async fn is_spoken_to(guard: &mut Guard, ending: &Ending) -> bool {
     if !guard.input().is_empty() {
         return true;
     }
     let idle = guard.limits().keepalive;
-    let mut shutdown = shutdown.clone();
+    let mut now = ending.now.clone();
     tokio::select! {
         biased;
         spoken = tokio::time::timeout(idle, guard.fill()) => matches!(spoken, Ok(Ok(true))),
-        _ = shutdown.wait_for(|down| *down) => false,
+        _ = now.wait_for(|now| *now) => false,
     }
 }

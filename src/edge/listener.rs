@@ -21,7 +21,6 @@ use pingora::{
         ALPN, GetSocketDigest, SocketDigest, Stream, l4::socket::SocketAddr as PingoraAddr,
         l4::stream::Stream as L4Stream,
     },
-    server::ShutdownWatch,
 };
 use thiserror::Error;
 use tokio::{
@@ -33,11 +32,12 @@ use tokio::{
 use super::{
     conn::Conn,
     crowd::{Crowd, Place},
-    drain::{Census, Draining},
+    drain::{Census, Draining, Ending},
     guard::{Guard, turn_away},
     head::Greeting,
     http1, http2,
     refusal::{EdgeEvent, EdgeRefusal, Served},
+    sockets::{Inherit, Sockets},
     tls::{Handshake, TlsSlot, shake},
 };
 use crate::config::{Limits, Listener};
@@ -101,15 +101,19 @@ pub struct Edge {
 }
 
 struct Bound {
-    listener: TcpListener,
+    listener: Arc<TcpListener>,
+    configured: SocketAddr,
     address: SocketAddr,
+    /// Another process still accepts from the same queue.
+    inherited: bool,
     tls: Option<Arc<TlsSlot>>,
     /// Clients that were quicker than the probe.
     early: Vec<(TcpStream, SocketAddr)>,
 }
 
 impl Bound {
-    /// Connects to itself, and takes that connection.
+    /// Connects to itself, and takes that connection. What stands in an inherited queue is left to the process that still serves it: it
+    /// would be lost if this one did not come to serve.
     async fn probe(&mut self) -> io::Result<()> {
         let ip: IpAddr = match (self.address.ip(), self.address.is_ipv4()) {
             (ip, true) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
@@ -117,13 +121,14 @@ impl Bound {
             (ip, true | false) => ip,
         };
         let probe = TcpStream::connect((ip, self.address.port())).await?.local_addr()?;
-        loop {
+        while !self.inherited {
             let (tcp, peer) = self.listener.accept().await?;
             if peer == probe {
                 return Ok(());
             }
             self.early.push((tcp, peer));
         }
+        Ok(())
     }
 }
 
@@ -136,9 +141,18 @@ impl fmt::Debug for Edge {
 impl Edge {
     /// Takes every address, and checks that each listener answers. All or none.
     pub async fn bind(listeners: &[Listener], limits: CurrentLimits) -> Result<Edge, EdgeError> {
+        Edge::inherit(listeners, &mut |_| None, limits).await
+    }
+
+    /// The same, with sockets of another process where it has given some. They are not accepted from before [`run`](Edge::run).
+    pub async fn inherit(
+        listeners: &[Listener],
+        inherit: Inherit<'_>,
+        limits: CurrentLimits,
+    ) -> Result<Edge, EdgeError> {
         let mut bound = Vec::with_capacity(listeners.len());
         for listener in listeners {
-            bound.push(bind(listener)?);
+            bound.push(bind(listener, inherit)?);
         }
         for bound in &mut bound {
             let answered = tokio::time::timeout(PROBE, bound.probe()).await;
@@ -157,6 +171,11 @@ impl Edge {
     /// Where the listeners are, in their order; port 0 has become the real one.
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.bound.iter().map(|bound| bound.address).collect()
+    }
+
+    /// The sockets, to hand them over while they are served.
+    pub fn sockets(&self) -> Sockets {
+        Sockets::of(self.bound.iter().map(|bound| (bound.configured, &bound.listener)))
     }
 
     /// What each listener shakes hands with, in their order; `None` for plain ones. Empty until it is set, which may be done at any time.
@@ -183,7 +202,7 @@ impl Edge {
         self,
         served: Served<A>,
         closing: &watch::Receiver<bool>,
-        shutdown: &ShutdownWatch,
+        ending: &Ending,
     ) -> Vec<Listening<A>> {
         let shared = Arc::new(Shared {
             served,
@@ -193,20 +212,28 @@ impl Edge {
             census: self.census,
             draining: self.draining,
             told: Arc::new(Semaphore::new(TOLD)),
-            shutdown: shutdown.clone(),
+            ending: ending.clone(),
         });
         let listening = |bound| Listening { bound, shared: shared.clone(), closing: closing.clone() };
         self.bound.into_iter().map(listening).collect()
     }
 }
 
-fn bind(listener: &Listener) -> Result<Bound, EdgeError> {
-    let address = listener.address;
+fn bind(listener: &Listener, inherit: Inherit<'_>) -> Result<Bound, EdgeError> {
+    let configured = listener.address;
+    let address = configured;
     let tls = listener.tls.as_ref().map(|_| Arc::default());
     let listen = |source| EdgeError::Listen { address, source };
-    let listener = listen_on(address).map_err(listen)?;
+    let given = inherit(configured);
+    let inherited = given.is_some();
+    let listener = given.map_or_else(|| listen_on(configured), adopt).map_err(listen)?;
     let address = listener.local_addr().map_err(listen)?;
-    Ok(Bound { listener, address, tls, early: Vec::new() })
+    Ok(Bound { listener: Arc::new(listener), configured, address, inherited, tls, early: Vec::new() })
+}
+
+fn adopt(given: std::net::TcpListener) -> io::Result<TcpListener> {
+    given.set_nonblocking(true)?;
+    TcpListener::from_std(given)
 }
 
 fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
@@ -246,7 +273,7 @@ struct Shared<A> {
     census: Arc<Census>,
     draining: Draining,
     told: Arc<Semaphore>,
-    shutdown: ShutdownWatch,
+    ending: Ending,
 }
 
 /// Takes connections until told to close, and then those that wait already. The connections live as long as what is returned.
@@ -282,8 +309,10 @@ where
         }
         reap(&mut connections);
     }
-    while let Some((tcp, peer)) = waiting(&bound.listener).await {
-        shared.spawn(&mut connections, (tcp, peer), tls);
+    // No more than could wait at that moment: the process that takes over accepts from the same queue.
+    for _ in 0..BACKLOG {
+        let Some(client) = waiting(&bound.listener).await else { break };
+        shared.spawn(&mut connections, client, tls);
     }
     connections
 }
@@ -391,8 +420,8 @@ where
     let conn = Arc::new(Conn::new(peer, facts, shared.draining.clone(), place));
     let guard = Guard::new(io, conn, limits);
     match negotiated {
-        Some(ALPN::H2) => http2::serve(&shared.served.app, guard.into_http2(), &shared.shutdown).await,
-        _ => http1::serve(&shared.served, guard, greeting, &shared.shutdown).await,
+        Some(ALPN::H2) => http2::serve(&shared.served.app, guard.into_http2(), &shared.ending.soon).await,
+        _ => http1::serve(&shared.served, guard, greeting, &shared.ending).await,
     }
 }
 

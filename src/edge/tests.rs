@@ -167,7 +167,7 @@ impl ProxyHttp for Relay {
             Some(Cut::BodyStalled) => 408,
             Some(Cut::BodyMalformed) => 400,
             Some(
-                Cut::Expired | Cut::Outlived | Cut::WriteStalled | Cut::FrameStalled | Cut::Flooded | Cut::Shutdown,
+                Cut::Expired | Cut::Overdue | Cut::WriteStalled | Cut::FrameStalled | Cut::Flooded | Cut::Shutdown,
             ) => 0,
             None => 502,
         };

@@ -452,7 +452,7 @@ impl Exchange {
             Some(Cut::BodyMalformed) => Some(Denial::Malformed(Malformation::Body)),
             // The token of a stream.
             Some(Cut::Expired) => Some(Denial::expired()),
-            Some(Cut::WriteStalled | Cut::FrameStalled | Cut::Flooded | Cut::Outlived | Cut::Shutdown) | None => {
+            Some(Cut::WriteStalled | Cut::FrameStalled | Cut::Flooded | Cut::Overdue | Cut::Shutdown) | None => {
                 self.fault.take()
             }
         }

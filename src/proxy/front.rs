@@ -115,6 +115,6 @@ const fn cause(cut: Cut) -> CutCause {
         Cut::FrameStalled => CutCause::FrameStalled,
         Cut::Flooded => CutCause::Flooded,
         Cut::Shutdown => CutCause::Shutdown,
-        Cut::Outlived => CutCause::Outlived,
+        Cut::Overdue => CutCause::Overdue,
     }
 }

@@ -50,7 +50,7 @@ pub(super) fn end_of_cut(cut: Cut) -> StreamEnd {
     match cut {
         Cut::Expired => StreamEnd::Expired,
         Cut::Shutdown => StreamEnd::Shutdown,
-        Cut::Outlived => StreamEnd::Outlived,
+        Cut::Overdue => StreamEnd::Overdue,
         Cut::BodyStalled | Cut::BodyMalformed | Cut::WriteStalled | Cut::FrameStalled | Cut::Flooded => {
             StreamEnd::Stalled
         }

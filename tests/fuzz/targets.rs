@@ -187,7 +187,7 @@ pub(crate) fn head(input: &[u8]) {
     if let Ok(Some(end)) = whole {
         let head = &input[..end];
         assert!(head.ends_with(b"\r\n\r\n"));
-        assert_eq!(HeadScan::new(limits).feed(head), Ok(Some(end)), "what follows the head changes nothing");
+        assert_eq!(HeadScan::new(limits).feed(head), Ok(Some(end)), "what comes behind a head does not change it");
         assert!(head.windows(2).all(|pair| pair[1] != b'\n' || pair[0] == b'\r'), "a bare line feed");
         let lower = head.to_ascii_lowercase();
         let names = |name: &[u8]| lower.windows(name.len()).filter(|window| *window == name).count();

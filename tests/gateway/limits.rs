@@ -174,7 +174,7 @@ fn an_answer_whose_head_never_ends_ends_with_its_exchange() {
     let mut client = gateway.connect();
     client.send("GET /open/a HTTP/1.1\r\nHost: app\r\n\r\n");
     client.is_closed();
-    assert_eq!(gateway.metric("cogward_connections_cut_total", &["cause=\"expired\""]), 1.0);
+    assert_eq!(gateway.metric("cogward_connections_cut_total", &["cause=\"overdue\""]), 1.0);
 }
 
 #[test]

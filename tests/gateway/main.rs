@@ -43,4 +43,6 @@ mod tls;
 #[cfg(test)]
 mod tls_upstreams;
 #[cfg(test)]
+mod upgrades;
+#[cfg(test)]
 mod upstreams;

@@ -35,6 +35,47 @@ fn a_certificate_that_cannot_be_read_ends_the_start_with_1() {
 }
 
 #[test]
+fn a_key_of_another_certificate_ends_the_start_with_1() {
+    let pair = || rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let (one, other) = (pair(), pair());
+    let tls = json!({ "certificate": "cert.pem", "private_key": "key.pem" });
+    let mismatched = house().file("cert.pem", &one.cert.pem()).file("key.pem", &other.signing_key.serialize_pem());
+    let (code, said) = mismatched.set("/listeners/0/tls", tls.clone()).fails();
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("key.pem") && said.contains("cert.pem"), "{said}");
+    let keyless = house().file("cert.pem", &one.cert.pem()).set("/listeners/0/tls", tls);
+    let (code, said) = keyless.fails();
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("key.pem"), "{said}");
+}
+
+#[test]
+fn an_address_of_another_machine_ends_the_start_with_1() {
+    // For documentation: no machine has it.
+    for pointer in ["/listeners/0/address", "/admin/address"] {
+        let (code, said) = house().set(pointer, json!("192.0.2.1:8080")).fails();
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains("cannot listen on 192.0.2.1:8080"), "{said}");
+    }
+}
+
+#[test]
+fn a_folder_of_the_upgrade_socket_that_is_not_there_ends_the_start_with_1() {
+    let (code, said) = house().set("/upgrade_socket", json!("nowhere/upgrade.sock")).fails();
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("nowhere"), "{said}");
+}
+
+#[test]
+fn one_address_of_several_that_cannot_be_had_leaves_no_process_behind() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addresses = json!([{ "address": "127.0.0.1:0" }, { "address": taken.local_addr().unwrap().to_string() }]);
+    let (code, said) = house().set("/listeners", addresses).fails();
+    assert_eq!(code, Some(1), "{said}");
+    assert!(!said.contains("\"listening\""), "a listener was announced: {said}");
+}
+
+#[test]
 fn an_audit_file_that_cannot_be_opened_ends_the_start_with_1() {
     let (code, said) = house().set("/audit/destination", json!({ "file": "nowhere/audit.jsonl" })).fails();
     assert_eq!(code, Some(1), "{said}");

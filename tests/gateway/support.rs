@@ -14,7 +14,10 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
-    sync::{Arc, Condvar, Mutex, OnceLock},
+    sync::{
+        Arc, Condvar, Mutex, OnceLock,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
@@ -116,7 +119,7 @@ pub(crate) fn machine(scopes: &str) -> String {
 
 /// Files of a gateway that does not run yet.
 pub(crate) struct House {
-    folder: TempDir,
+    folder: Arc<TempDir>,
     pub(crate) settings: Value,
     environment: Vec<(&'static str, &'static str)>,
 }
@@ -147,7 +150,7 @@ impl House {
             "policies": { "path": "policies" },
             "audit": { "destination": { "file": "audit.jsonl" } },
         });
-        Self { folder, settings, environment: Vec::new() }
+        Self { folder: Arc::new(folder), settings, environment: Vec::new() }
     }
 
     /// Sets one value of the settings, by pointer; what is on the way is made.
@@ -218,6 +221,43 @@ impl House {
     }
 }
 
+/// A new process that is to take over from a running gateway, in the same folder. Its addresses are not known yet.
+pub(crate) struct Heir(Gateway);
+
+impl Heir {
+    /// Waits until the process has said this; fails when it ends before.
+    #[track_caller]
+    pub(crate) fn said(&self, text: &str) {
+        eventually(text, || {
+            let (is_over, log) = (self.0.log.is_over(), self.0.log());
+            assert!(log.contains(text) || !is_over, "it ended without `{text}`:\n{log}");
+            log.contains(text).then_some(())
+        });
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
+        self.0.signal(name);
+    }
+
+    pub(crate) fn kill(&mut self) {
+        self.0.child.kill().unwrap();
+        self.0.child.wait().unwrap();
+    }
+
+    /// Waits for the end of the process: exit code and what it said.
+    pub(crate) fn ends(mut self) -> (Option<i32>, String) {
+        (self.0.ended().code(), self.0.log())
+    }
+
+    /// The process as the gateway that it has become.
+    pub(crate) fn serves(mut self) -> Gateway {
+        self.said("this process serves now");
+        self.0.listener = self.0.log.address_of("listening").unwrap();
+        self.0.admin = self.0.log.address_of("admin listening").unwrap();
+        self.0
+    }
+}
+
 /// A policy file of these routes.
 pub(crate) fn routes_file(routes: &str) -> String {
     format!("apiVersion: cogward/v1\nroutes:\n{routes}\n")
@@ -279,6 +319,10 @@ impl Log {
 
     fn text(&self) -> String {
         self.0.0.lock().unwrap().text.clone()
+    }
+
+    fn is_over(&self) -> bool {
+        self.0.0.lock().unwrap().is_over
     }
 
     /// Waits for the line with this message; `None` when the process ended before.
@@ -369,6 +413,29 @@ impl Gateway {
         fs::write(self.path(name), text).unwrap();
     }
 
+    /// Starts a process that waits for the sockets of this one, with settings that may differ.
+    pub(crate) fn heir(&self, change: impl FnOnce(&mut Value)) -> Heir {
+        static NUMBER: AtomicUsize = AtomicUsize::new(0);
+        let mut settings = self.settings();
+        change(&mut settings);
+        let config = self.path(&format!("heir-{}.yaml", NUMBER.fetch_add(1, Relaxed)));
+        fs::write(&config, settings.to_string()).unwrap();
+        let mut child = command()
+            .args(["serve", "--upgrade", "--config"])
+            .arg(&config)
+            .envs(self.house.environment.iter().copied())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let log = Log::default();
+        let reader = Some(log.follow(child.stderr.take().unwrap()));
+        let (folder, environment) = (Arc::clone(&self.house.folder), self.house.environment.clone());
+        let house = House { folder, settings, environment };
+        let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
+        Heir(Gateway { house, child, log, reader, listener: nowhere, admin: nowhere })
+    }
+
     /// The audit lines, once there are at least so many.
     pub(crate) fn audit(&self, at_least: usize) -> Vec<Value> {
         eventually("audit lines", || {
@@ -395,6 +462,10 @@ impl Gateway {
     /// What the process has said on standard error.
     pub(crate) fn log(&self) -> String {
         self.log.text()
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     pub(crate) fn signal(&self, name: &str) {

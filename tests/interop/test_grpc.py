@@ -1,7 +1,6 @@
 """A real gRPC client and server, the gateway between them: calls of all four kinds, trailers, refusals, deadlines, cancellation."""
 
 import concurrent.futures
-import http.client
 import json
 import threading
 import time
@@ -17,7 +16,6 @@ defaults: { upstream: grpc }
 routes:
   - { id: echo, path: '/echo.Echo/{method}', methods: [POST], rules: [ { id: users, roles: [user] } ] }
   - { id: admin, path: '/admin.Admin/{method}', methods: [POST], rules: [ { id: admins, roles: [admin] } ] }
-  - { id: plain, path: /plain, methods: [GET, POST], rules: [ { id: everyone, roles: [anyone] } ] }
   - { id: wrong, path: '/wrong/{rest..}', methods: [GET, POST], upstream: http1, rules: [ { id: everyone, roles: [anyone] } ] }
 """
 POOL = "eu-west-1_GRPC"
@@ -198,7 +196,8 @@ def test_a_deadline_and_a_cancellation_reach_the_server(setting):
 
 
 def test_100_streams_share_a_connection(setting):
-    metadata, streams = setting.identity("user"), 400 if FULL else 100
+    # The server of this test has threads for 120 calls.
+    metadata, streams, rounds = setting.identity("user"), 100, 10 if FULL else 1
     ready = threading.Barrier(streams)
 
     def one(number):
@@ -211,21 +210,10 @@ def test_100_streams_share_a_connection(setting):
 
     begun = time.monotonic()
     with concurrent.futures.ThreadPoolExecutor(streams) as pool:
-        answers = list(pool.map(one, range(100)))
-    assert answers == [[b"re: %d-1" % number, b"re: %d-2" % number] for number in range(100)]
-    print(f"100 bidirectional calls at once: {time.monotonic() - begun:.1f} s")
-
-
-def test_an_http1_client_is_answered_by_an_http2_server(setting):
-    connection = http.client.HTTPConnection("127.0.0.1", setting.gateway.port, timeout=15)
-    for _ in range(3):
-        # A call written by hand: one message behind five bytes. HTTP/1 has no place for the trailers.
-        headers = dict(setting.identity("user")) | {"content-type": "application/grpc"}
-        connection.request("POST", "/echo.Echo/Unary", body=b"\0\0\0\0\x03abc", headers=headers)
-        answer = connection.getresponse()
-        assert (answer.status, answer.getheader("content-type")) == (200, "application/grpc")
-        assert answer.read() == b"\0\0\0\0\x03cba"
-    connection.close()
+        for _ in range(rounds):
+            answers = list(pool.map(one, range(streams)))
+            assert answers == [[b"re: %d-1" % number, b"re: %d-2" % number] for number in range(streams)]
+    print(f"{rounds} x {streams} bidirectional calls at once: {time.monotonic() - begun:.1f} s")
 
 
 def test_a_server_that_does_not_speak_http2_is_not_spoken_to_otherwise(setting):

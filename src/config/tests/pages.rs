@@ -135,7 +135,7 @@ fn the_defaults_of_the_table_are_those_of_the_compiler() {
 fn the_table_and_the_compiler_agree_on_what_needs_a_restart() {
     let old = compiled(&with(""));
     let mut new = compiled(&with(
-        "listeners: [{ address: '0.0.0.0:1' }]\nadmin: { address: '127.0.0.1:2' }\nthreads: 3\naudit: { destination: off }\ntrusted_proxies: [10.0.0.0/8]\nforward_credential: true",
+        "listeners: [{ address: '0.0.0.0:1' }]\nadmin: { address: '127.0.0.1:2' }\nthreads: 3\nupgrade_socket: a\naudit: { destination: off }\ntrusted_proxies: [10.0.0.0/8]\nforward_credential: true",
     ));
     let section = |pointer: &'static str| pointer.split(['.', '[']).next().unwrap();
     let table: BTreeSet<_> = KEYS.iter().filter(|key| key.restart).map(|key| section(key.pointer)).collect();

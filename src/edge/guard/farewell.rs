@@ -178,7 +178,7 @@ mod tests {
         assert_eq!(close_frame(1008, "", false), [0x88, 0x02, 0x03, 0xF0]);
         assert_eq!(close_frame(1001, "ab", false), [0x88, 0x04, 0x03, 0xE9, b'a', b'b']);
         assert_eq!(close_frame(1001, "ab", true), [0x88, 0x84, 0, 0, 0, 0, 0x03, 0xE9, b'a', b'b']);
-        for cut in [Cut::Expired, Cut::Outlived, Cut::Shutdown] {
+        for cut in [Cut::Expired, Cut::Overdue, Cut::Shutdown] {
             let farewell = cut.farewell().unwrap();
             assert!(farewell.text.len() <= 123, "a control frame holds no more");
         }

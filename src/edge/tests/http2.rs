@@ -129,7 +129,7 @@ async fn a_stop_lets_open_streams_finish() {
     let slow = http::Request::get("http://a.example/gate").body(()).unwrap();
     let (answer, _) = send(&mut sender, slow, true);
     house.upstream.reached().await;
-    house.stop.send(Stop { delay: Duration::ZERO, grace: PATIENCE }).await.unwrap();
+    house.stop.send(Stop { delay: Duration::ZERO, linger: drain::SETTLE, grace: PATIENCE }).await.unwrap();
     while TcpStream::connect(house.address).await.is_ok() {
         tokio::task::yield_now().await;
     }

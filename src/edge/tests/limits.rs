@@ -114,14 +114,14 @@ async fn no_exchange_lives_longer_than_the_limit() {
     for more in ["", "X-Expire: 60000\r\n"] {
         let text = house.ask(format!("GET /events HTTP/1.1\r\nHost: a\r\n{more}\r\n")).await;
         assert!(text.contains("data: 1") && !text.ends_with("0\r\n\r\n"), "{text}");
-        assert_eq!(house.ended.recv().await, Some(Some(Cut::Expired)));
+        assert_eq!(house.ended.recv().await, Some(Some(Cut::Overdue)));
     }
     let mut flowing = house.say("GET /big HTTP/1.1\r\nHost: a\r\n\r\n").await;
     let read = tokio::time::timeout(PATIENCE, tokio::io::copy(&mut flowing, &mut tokio::io::sink())).await;
     assert!(read.unwrap().is_ok_and(|read| read < 1 << 30));
-    assert_eq!(house.ended.recv().await, Some(Some(Cut::Expired)));
+    assert_eq!(house.ended.recv().await, Some(Some(Cut::Overdue)));
     let mut sender = client(house.connect().await).await;
-    for expire in ["60000", "50"] {
+    for (expire, cut) in [("60000", Cut::Overdue), ("50", Cut::Expired)] {
         let events = http::Request::get("http://a.example/events").header("x-expire", expire).body(()).unwrap();
         let (answer, _) = send(&mut sender, events, true);
         let ended = match answer.await {
@@ -129,9 +129,9 @@ async fn no_exchange_lives_longer_than_the_limit() {
             Err(error) => Err(error),
         };
         assert!(ended.is_err_and(|error| error.is_reset()));
-        assert_eq!(house.ended.recv().await, Some(Some(Cut::Expired)));
+        assert_eq!(house.ended.recv().await, Some(Some(cut)));
     }
-    assert_eq!(house.events(), [EdgeEvent::Cut(Cut::Expired); 5]);
+    assert_eq!(house.events().iter().filter(|event| **event == EdgeEvent::Cut(Cut::Overdue)).count(), 4);
     let mut kept = house.say(GET).await;
     for _ in 0..8 {
         assert!(answer(&mut kept).await.starts_with("HTTP/1.1 200 "), "each exchange has the whole time");
@@ -208,7 +208,9 @@ async fn an_answer_that_is_read_slowly_goes_on() {
 
 #[tokio::test]
 async fn a_panic_in_a_filter_ends_its_exchange_alone() {
-    let house = House::start().await;
+    let mut limits = limits();
+    limits.keepalive = PATIENCE;
+    let house = House::with(limits, plain()).await;
     let mut neighbour = house.say("GET /gate HTTP/1.1\r\nHost: a\r\n\r\n").await;
     house.upstream.reached().await;
     let mut sender = client(house.connect().await).await;

@@ -8,7 +8,7 @@ use super::{
 const SLOW: &str = "GET /gate HTTP/1.1\r\nHost: a\r\n\r\n";
 
 fn stop(delay: Duration, grace: Duration) -> Stop {
-    Stop { delay, grace }
+    Stop { delay, linger: drain::SETTLE, grace }
 }
 
 #[tokio::test]
@@ -119,6 +119,7 @@ async fn a_connection_that_waits_at_a_closing_listener_is_served() {
     let app = Arc::new(http_proxy(&Arc::new(ServerConf::default()), relay));
     let (_close, closing) = tokio::sync::watch::channel(true);
     let (_down, shutdown) = tokio::sync::watch::channel(false);
+    let shutdown = drain::Ending { soon: shutdown.clone(), now: shutdown };
     let served = Served { app, refusals: Arc::<Told>::default() };
     let _connections = accept(edge.into_listening(served, &closing, &shutdown).remove(0)).await;
     client.write_all(GET.as_bytes()).await.unwrap();

@@ -178,7 +178,7 @@ pub(super) const STREAMS_ENDED: Definition = counter(
         Label(
             "cause",
             "`expired` with its token; `client_closed`; `upstream_closed`, as it should or not; `idle` for `stream_idle`; \
-             `stalled`, the client took no more; `shutdown`; `outlived` `limits.exchange_time`; `failed` within the gateway",
+             `stalled`, the client took no more; `shutdown`; `overdue` by `limits.exchange_time`; `failed` within the gateway",
         ),
     ],
     "Streams, when they are over.",
@@ -192,7 +192,7 @@ pub(super) const CONNECTIONS_CUT: Definition = counter(
     "cogward_connections_cut_total",
     &[Label(
         "cause",
-        "`expired` with its token; `outlived` `limits.exchange_time`; `body_stalled`, `body_malformed`, `write_stalled`, `frame_stalled`, \
+        "`expired` with its token; `overdue` by `limits.exchange_time`; `body_stalled`, `body_malformed`, `write_stalled`, `frame_stalled`, \
           `flooded`; `shutdown`; `stream_refused` and `http2_error`: HTTP/2 \
          that was refused before there was a request, so without an audit line",
     )],

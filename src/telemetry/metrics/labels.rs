@@ -195,7 +195,7 @@ pub enum StreamEnd {
     /// The gateway stopped.
     Shutdown,
     /// It was open for as long as the limits say.
-    Outlived,
+    Overdue,
     /// The gateway could not go on.
     Failed,
 }
@@ -210,7 +210,7 @@ impl StreamEnd {
             Self::Idle => "idle",
             Self::Stalled => "stalled",
             Self::Shutdown => "shutdown",
-            Self::Outlived => "outlived",
+            Self::Overdue => "overdue",
             Self::Failed => "failed",
         }
     }
@@ -234,7 +234,7 @@ pub enum CutCause {
     /// The gateway stopped.
     Shutdown,
     /// The exchange lived as long as it may.
-    Outlived,
+    Overdue,
     /// An HTTP/2 stream whose frames are no request.
     StreamRefused,
     /// An HTTP/2 connection whose frames break the protocol.
@@ -251,7 +251,7 @@ impl CutCause {
         Self::FrameStalled,
         Self::Flooded,
         Self::Shutdown,
-        Self::Outlived,
+        Self::Overdue,
         Self::StreamRefused,
         Self::Http2Error,
     ];
@@ -266,7 +266,7 @@ impl CutCause {
             Self::FrameStalled => "frame_stalled",
             Self::Flooded => "flooded",
             Self::Shutdown => "shutdown",
-            Self::Outlived => "outlived",
+            Self::Overdue => "overdue",
             Self::StreamRefused => "stream_refused",
             Self::Http2Error => "http2_error",
         }
