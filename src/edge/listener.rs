@@ -407,7 +407,8 @@ where
         Some(slot) => {
             let Some(tls) = slot.current() else { return };
             let shaken = shake(&tls, l4, limits.tls_handshake).await;
-            shared.served.refusals.handshake(shaken.as_ref().map_or_else(|(how, _)| *how, |_| Handshake::Done));
+            let how = shaken.as_ref().map_or_else(|(how, _)| *how, |_| Handshake::Done);
+            shared.served.refusals.note(EdgeEvent::Handshake(how));
             match shaken {
                 Ok((stream, facts)) => (Box::new(stream), Some(facts)),
                 // Of the client, who may send what it likes: nothing that an operator must see.
