@@ -2,6 +2,7 @@
 //! costs no memory that stays.
 
 use std::{
+    collections::BTreeSet,
     sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
     thread,
     time::{Duration, Instant},
@@ -49,8 +50,8 @@ fn attacked<T: Send>(gateway: &Gateway, attack: impl FnOnce() -> T + Send) -> T 
         attacking.join().unwrap()
     });
     assert!(served.load(SeqCst) > 0);
-    let after = gateway.resident();
-    assert!(after < before + MEMORY_KIB, "{before} KiB before, {after} KiB after");
+    // What has just ended may take a moment to be given back.
+    eventually(&format!("memory near {before} KiB"), || (gateway.resident() < before + MEMORY_KIB).then_some(()));
     out
 }
 
@@ -261,22 +262,24 @@ fn many_tiny_fields_are_refused() {
 
 #[test]
 fn a_hundred_streams_without_a_window_are_reset() {
-    let upstream = Upstream::with(|_, stream| {
+    let upstream = Upstream::with(|request, stream| {
         use std::io::Write;
-        let body = vec![b'x'; 1024 * 1024];
+        // What the other connection is given must not be cut where this machine is slow to read it.
+        let body = vec![b'x'; if request.target() == "/open/big" { 1024 * 1024 } else { 10 }];
         let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
         stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&body)).is_ok()
     });
     let gateway = gateway(&upstream);
     let began = Instant::now();
-    let reset = attacked(&gateway, || {
+    let all = attacked(&gateway, || {
         let mut frames = Frames::connect(gateway.listener, &[(4, 0)]);
         for at in 0..100 {
             assert!(frames.try_send(&get(at, "/open/big")));
         }
-        frames.until_closed().iter().filter(|frame| frame.kind == RST_STREAM).count()
+        frames.until_closed()
     });
-    assert_eq!(reset, 100);
+    let reset: BTreeSet<_> = all.iter().filter(|frame| frame.kind == RST_STREAM).map(|frame| frame.stream).collect();
+    assert_eq!(reset, (0..100).map(id).collect(), "{all:?}");
     println!("100 streams at window 0: all reset and closed after {:?}", began.elapsed());
 }
 
