@@ -42,6 +42,11 @@ pub fn certificates(text: &str) -> Result<Vec<CertificateDer<'static>>, PemFault
     }
 }
 
+/// One certificate in DER form (RFC 5280), with nothing behind it.
+pub(super) fn parse(der: &[u8]) -> Option<X509Certificate<'_>> {
+    X509Certificate::from_der(der).ok().and_then(|(rest, certificate)| rest.is_empty().then_some(certificate))
+}
+
 /// What matters of one certificate.
 pub(super) struct Leaf {
     /// The DNS names that it is for, in lower case and without a final dot.
@@ -52,10 +57,7 @@ pub(super) struct Leaf {
 
 impl Leaf {
     pub(super) fn parse(der: &CertificateDer<'_>) -> Option<Self> {
-        let (rest, certificate) = X509Certificate::from_der(der).ok()?;
-        if !rest.is_empty() {
-            return None;
-        }
+        let certificate = parse(der)?;
         let seconds = |time: ASN1Time| UnixTime::from_seconds(u64::try_from(time.timestamp()).unwrap_or(0));
         let alternative = certificate.subject_alternative_name().ok()?;
         let names = alternative.iter().flat_map(|extension| &extension.value.general_names);
