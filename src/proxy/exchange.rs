@@ -249,6 +249,7 @@ impl Exchange {
         }
         let admitted = self.admission()?;
         let upstream = admitted.upstream()?;
+        upstream.arranged().await;
         let ask = Ask {
             permit: &admitted.permit,
             answer: admitted.reading.asks_for(),
@@ -296,12 +297,8 @@ impl Exchange {
     /// # Errors
     /// When the upstream does not speak what the settings say.
     pub(super) fn connected(&mut self, session: &mut Session, request: &RequestHeader) -> Result<()> {
-        // Such a call may be open for long before its answer begins.
-        if self.deadline.is_some() && respond::is_grpc(session) {
-            self.expire();
-            if let Some(edge) = &self.edge {
-                edge.watch(session.as_downstream_mut());
-            }
+        if respond::is_grpc(session) {
+            self.begins_call(session)?;
         }
         self.attempts.asks_to_switch = request.headers.contains_key(header::UPGRADE);
         let upstream = self.upstream()?;
@@ -312,6 +309,21 @@ impl Exchange {
                 upstream.tell_other_protocol(server);
                 return Err(Error::explain(ErrorType::InvalidH2, "the upstream does not speak HTTP/2").into_up());
             }
+        }
+        Ok(())
+    }
+
+    /// A gRPC call begins, which may be open for long before its answer does.
+    fn begins_call(&self, session: &mut Session) -> Result<()> {
+        let Some(edge) = &self.edge else { return Ok(()) };
+        if self.upstream()?.protocol() == Protocol::Http2 {
+            // Its messages come when there is something to say, and one that listens says nothing at all. What bounds it is the silence
+            // of the upstream (`stream_idle`), which was asked by a permit: `a_grpc_call_whose_caller_only_listens_is_not_cut`.
+            edge.body_complete();
+        }
+        if self.deadline.is_some() {
+            self.expire();
+            edge.watch(session.as_downstream_mut());
         }
         Ok(())
     }
@@ -464,7 +476,10 @@ impl Exchange {
         match &self.stage {
             // The decision stays a yes; what came after is told beside it.
             Stage::Admitted(_) | Stage::Answered => self.fault = Some(denial),
-            Stage::Received | Stage::Refused(_) => self.stage = Stage::Refused(denial),
+            Stage::Received => self.stage = Stage::Refused(denial),
+            // SECURITY: whoever leaves before the answer does not change what was decided:
+            // `a_client_that_resets_its_stream_does_not_change_why_it_was_refused`.
+            Stage::Refused(_) => {}
         }
     }
 
@@ -545,6 +560,13 @@ impl Drop for Exchange {
             // A panic has taken the request away in the middle.
             self.telemetry.metrics.record_unsettled();
         }
+        // No filter runs after the end of an HTTP/2 exchange.
+        if !self.is_finished
+            && cut.is_some()
+            && let Some(denial) = self.take_fault()
+        {
+            self.settle(denial);
+        }
         match &self.stream {
             Some(stream) => self.part(stream, cut),
             None => self.account(),
@@ -563,19 +585,33 @@ mod tests {
         telemetry::{AuditSink, Metrics},
     };
 
-    #[tokio::test]
-    async fn an_exchange_that_was_not_admitted_has_no_peer() {
+    fn exchange() -> Exchange {
         let generation = generation("upstreams: [ { id: app, endpoints: ['http://127.0.0.1:9'] } ]", PUBLIC);
         let upstreams = Arc::new(Upstreams::build(generation.settings(), &[Trust::platform()], None));
         let metrics = Arc::new(Metrics::new().unwrap());
         let audit = AuditSink::open(&AuditDestination::Off, Arc::clone(&metrics)).unwrap();
         let telemetry = Arc::new(Telemetry { metrics, audit });
-        let mut exchange = Exchange::new(telemetry, Arc::new(Serving { generation, upstreams }));
+        Exchange::new(telemetry, Arc::new(Serving { generation, upstreams }))
+    }
+
+    #[tokio::test]
+    async fn an_exchange_that_was_not_admitted_has_no_peer() {
+        let mut exchange = exchange();
         assert!(exchange.next_peer(true).await.is_err());
         exchange.settle(Denial::NoRoute);
         assert!(exchange.next_peer(true).await.is_err());
         assert!(exchange.count_body(1, false).is_err());
         exchange.finished(Some(404), None);
+    }
+
+    #[test]
+    fn a_client_that_resets_its_stream_does_not_change_why_it_was_refused() {
+        let mut exchange = exchange();
+        exchange.settle(Denial::expired());
+        // The answer could not be written.
+        exchange.settle(Denial::Malformed(Malformation::Body));
+        assert!(matches!(&exchange.stage, Stage::Refused(denial) if *denial == Denial::expired()));
+        exchange.finished(None, None);
     }
 
     #[test]
