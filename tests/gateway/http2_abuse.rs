@@ -19,8 +19,8 @@ const END_HEADERS: u8 = 4;
 const RST_STREAM: u8 = 3;
 const GOAWAY: u8 = 7;
 
-/// Twice the memory of anything that one connection may hold by its limits.
-const MEMORY_KIB: u64 = 48 * 1024;
+/// A hundred streams may hold nine pieces of 64 KiB of an answer each (pingora's queue), which is 56 MiB, and some more.
+const MEMORY_KIB: u64 = 80 * 1024;
 
 fn gateway(upstream: &Upstream) -> Gateway {
     House::new(upstream, ROUTES)
