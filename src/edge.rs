@@ -26,4 +26,4 @@ pub use drain::{DrainOutcome, Draining, SETTLE, Stop, signals};
 pub use listener::{CurrentLimits, Edge, EdgeError, IsProxy};
 pub use refusal::{EdgeEvent, EdgeRefusal, Refusals, closing_answer};
 pub use sockets::{Inherit, Sockets};
-pub use tls::{CODES, Handshake, ListenerTls, PemText, TlsSlot};
+pub use tls::{CODES, Handshake, ListenerTls, PemFault, PemText, TlsSlot, certificates};

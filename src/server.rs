@@ -2,9 +2,11 @@
 //!
 //! Decides nothing and parses nothing. Whatever cannot be had at the start ends it with an error; nothing is retried in silence.
 
+mod files;
 mod systemd;
 mod upgrade;
 
+pub use files::{compile, read_settings};
 pub use upgrade::Start;
 
 use std::{
@@ -23,19 +25,21 @@ use tokio::{
 use crate::{
     admin::{Admin, Health, Listening},
     admission::{Admissions, now},
-    config::{KeySource, Limits, Listener, Outline, Settings},
+    config::{KeySource, Limits, Listener, Settings},
     diagnostic::Report,
     edge::{Edge, ListenerTls, SETTLE, Stop, TlsSlot, signals},
-    gate::{Live, source},
+    gate::Live,
     handover::Role,
-    policy::{PolicySet, World},
+    policy::PolicySet,
     proxy::{Background, Gateway, Serving, Turned, proxy},
-    reload::{Compiled, News, Parts, Reload, SharedStatus, Steps, Surroundings, fetch::Fetcher},
+    reload::{Compiled, News, Parts, Reload, SharedStatus, Surroundings, fetch::Fetcher},
     telemetry::{AuditSink, Metrics, Telemetry, logging, metrics::Names, panics},
-    yaml::SourceFile,
 };
 
-use self::upgrade::{Inheritance, Running, quits};
+use self::{
+    files::{environment, steps},
+    upgrade::{Inheritance, Running, quits},
+};
 
 /// Audit lines may take so long to be written at the end.
 const FLUSH: Duration = Duration::from_secs(2);
@@ -87,48 +91,6 @@ pub struct Server {
     compiled: Compiled<PolicySet>,
     /// Dropped last: it writes out what waits.
     log: Arc<logging::Log>,
-}
-
-/// The environment, as settings may refer to it.
-fn environment(name: &str) -> Option<String> {
-    std::env::var(name).ok()
-}
-
-/// How files become settings and policies: the same way for `serve`, `validate` and every reload.
-fn steps() -> Steps<PolicySet> {
-    Steps {
-        settings: Box::new(|file| Settings::compile(file, &environment)),
-        outline: Box::new(|file| Outline::guess(file, &environment)),
-        policies: Box::new(compile_policies),
-    }
-}
-
-/// Compiles policies against the names that the settings give.
-fn compile_policies(files: &[SourceFile], outline: &Outline) -> (Option<PolicySet>, Report) {
-    let world = World {
-        providers: &outline.providers,
-        upstreams: &outline.upstreams,
-        identity_headers: &outline.identity_headers,
-        credential_headers: &outline.credential_headers,
-        policy_version: &outline.policy_version,
-        allow_empty: outline.allow_empty,
-    };
-    PolicySet::compile(files, &world)
-}
-
-/// Compiles the settings at `path` and everything that they lead to.
-pub fn compile(path: &Path) -> (Option<Compiled<PolicySet>>, Report) {
-    crate::reload::compile(path, &steps())
-}
-
-/// Compiles the settings alone.
-///
-/// # Errors
-/// Everything that is wrong with them.
-pub fn read_settings(path: &Path) -> Result<Settings, Report> {
-    let file = source::read_file(path).map_err(|finding| [finding].into_iter().collect::<Report>())?;
-    let (settings, report) = Settings::compile(&file, &environment);
-    settings.ok_or(report)
 }
 
 impl Server {

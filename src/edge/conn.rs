@@ -3,27 +3,28 @@
 //! A filter finds its [`Exchange`] through the session's digest: the one way that is the same for HTTP/1 and HTTP/2, plain and TLS.
 //! HTTP/1 exchanges are ended by the guarded stream, HTTP/2 ones by dropping their future, which resets the stream alone.
 
+mod cutoff;
+
 use std::{
-    fmt,
     net::SocketAddr,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
 };
 
 use pingora::protocols::{Digest, http::ServerSession};
-use tokio::{sync::Notify, time::Instant};
+use tokio::time::Instant;
 
+pub(super) use self::cutoff::{CUTOFF, Cutoff};
 use super::{
     crowd::{Place, Turn},
     drain::Draining,
     expiring,
-    guard::due,
     refusal::EdgeEvent,
 };
-use crate::{config::Limits, request::ClientCertificate};
+use crate::request::ClientCertificate;
 
 /// What the TLS handshake of a connection told.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -342,158 +343,5 @@ impl Exchange {
             None => None,
         };
         cut.or_else(|| Cut::from_code(self.conn.cut.load(Relaxed)))
-    }
-}
-
-tokio::task_local! {
-    pub(super) static CUTOFF: Arc<Cutoff>;
-}
-
-/// How long an exchange that is told politely to end may take to do so.
-const LAST_WORDS: Duration = Duration::from_secs(1);
-
-/// When an HTTP/2 exchange ends at the latest.
-pub(super) struct Cutoff {
-    body_stall: Duration,
-    /// The least bytes of a body in that time.
-    due: usize,
-    /// The latest end of the exchange.
-    latest: Option<Instant>,
-    /// Among the requests in flight.
-    turn: Option<Turn>,
-    times: Mutex<Times>,
-    earlier: Notify,
-    cut: AtomicU8,
-    /// A session that was watched.
-    parked: Mutex<Option<ServerSession>>,
-}
-
-impl fmt::Debug for Cutoff {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Cutoff").field("times", &self.times).finish_non_exhaustive()
-    }
-}
-
-#[derive(Debug)]
-struct Times {
-    expires: Option<Instant>,
-    /// The session knows by itself when it expires.
-    polite: bool,
-    body: Option<Instant>,
-    window: usize,
-}
-
-impl Times {
-    fn time_up(&self, latest: Option<Instant>) -> Cut {
-        if self.expires < latest { Cut::Expired } else { Cut::Overdue }
-    }
-
-    fn next(&self, latest: Option<Instant>) -> Option<(Instant, Cut)> {
-        let extra = if self.polite { LAST_WORDS } else { Duration::ZERO };
-        let expires = self.expires.map(|at| (at + extra, self.time_up(latest)));
-        let body = self.body.map(|at| (at, Cut::BodyStalled));
-        [expires, body].into_iter().flatten().min_by_key(|(at, _)| *at)
-    }
-}
-
-impl Cutoff {
-    pub(super) fn new(conn: &Conn, limits: &Limits) -> Cutoff {
-        let latest = Instant::now().checked_add(limits.exchange_time);
-        Cutoff {
-            body_stall: limits.body_stall,
-            due: due(limits.min_rate, limits.body_stall),
-            latest,
-            turn: conn.turn(limits.requests),
-            times: Mutex::new(Times { expires: latest, polite: false, body: None, window: 0 }),
-            earlier: Notify::new(),
-            cut: AtomicU8::new(0),
-            parked: Mutex::default(),
-        }
-    }
-
-    fn times(&self) -> std::sync::MutexGuard<'_, Times> {
-        self.times.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn expire_in(&self, remaining: Duration) {
-        let at = Instant::now().checked_add(remaining);
-        self.times().expires = [at, self.latest].into_iter().flatten().min();
-        self.earlier.notify_one();
-    }
-
-    /// Whether the session knows by itself when it expires; it is then reset a moment later only.
-    pub(super) fn set_polite(&self, polite: bool) {
-        self.times().polite = polite;
-        self.earlier.notify_one();
-    }
-
-    /// Resolves when the exchange has expired, by what is known when it is asked.
-    pub(super) async fn expired(&self) {
-        let at = self.times().expires;
-        match at {
-            Some(at) => tokio::time::sleep_until(at).await,
-            None => std::future::pending().await,
-        }
-    }
-
-    pub(super) fn note_cut(&self, cut: Cut) {
-        self.cut.store(cut.code(), Relaxed);
-    }
-
-    /// What it means that the exchange has expired.
-    pub(super) fn time_up(&self) -> Cut {
-        self.times().time_up(self.latest)
-    }
-
-    /// Keeps a session until it is asked for.
-    pub(super) fn park(&self, session: ServerSession) {
-        *self.parked.lock().unwrap_or_else(PoisonError::into_inner) = Some(session);
-    }
-
-    pub(super) fn unpark(&self) -> Option<ServerSession> {
-        self.parked.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-
-    fn body_awaited(&self) {
-        let mut times = self.times();
-        times.body = Some(Instant::now() + self.body_stall);
-        times.window = 0;
-        drop(times);
-        self.earlier.notify_one();
-    }
-
-    fn body_progress(&self, bytes: usize) {
-        let mut times = self.times();
-        times.window = times.window.saturating_add(bytes);
-        // Later, never earlier: the waiter finds it when it wakes.
-        if times.window >= self.due && times.body.is_some() {
-            times.window = 0;
-            times.body = Some(Instant::now() + self.body_stall);
-        }
-    }
-
-    fn body_complete(&self) {
-        self.times().body = None;
-    }
-
-    /// Resolves when the exchange must end.
-    pub(super) async fn fires(&self) -> Cut {
-        loop {
-            let next = self.times().next(self.latest);
-            let Some((at, _)) = next else {
-                self.earlier.notified().await;
-                continue;
-            };
-            tokio::select! {
-                () = tokio::time::sleep_until(at) => {}
-                () = self.earlier.notified() => {}
-            }
-            if let Some((at, cut)) = self.times().next(self.latest)
-                && at <= Instant::now()
-            {
-                self.note_cut(cut);
-                return cut;
-            }
-        }
     }
 }

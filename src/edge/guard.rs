@@ -10,6 +10,7 @@ mod clock;
 mod farewell;
 mod frames;
 mod framing;
+mod http2;
 mod linger;
 mod output;
 mod pace;
@@ -30,18 +31,9 @@ use tokio::{
     time::Instant,
 };
 
-use self::{
-    clock::Clock,
-    farewell::Talk,
-    frames::{Http2Frames, Progress},
-    output::Output,
-    pace::Pace,
-};
+use self::{clock::Clock, farewell::Talk, frames::Http2Frames, output::Output, pace::Pace};
 pub(super) use self::{frames::PREFACE, framing::Body, linger::turn_away, pace::due};
-use super::{
-    conn::{Conn, Cut, Tunnel},
-    refusal::EdgeEvent,
-};
+use super::conn::{Conn, Cut, Tunnel};
 use crate::config::Limits;
 
 /// How much of a next request is taken in while one is served.
@@ -287,55 +279,6 @@ impl Guard {
         Poll::Ready(Ok(()))
     }
 
-    fn read_http2(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        self.note_sent();
-        let Protocol::Http2(frames) = &mut self.protocol else { return Poll::Pending };
-        let before = buf.filled().len();
-        if self.input.is_empty() {
-            match Pin::new(&mut self.io).poll_read(cx, buf) {
-                Poll::Pending => return self.await_frame(cx),
-                Poll::Ready(read) => read?,
-            }
-        } else {
-            let given = self.input.len().min(buf.remaining());
-            buf.put_slice(&self.input.split_to(given));
-        }
-        let fresh = buf.filled().get(before..).unwrap_or_default();
-        match frames.follow(fresh) {
-            Progress::Rested => self.pace.rest(),
-            Progress::Unfinished => self.pace.moved(if frames.is_in_data() { fresh.len() } else { 0 }),
-            Progress::Flooded => {
-                buf.set_filled(before);
-                self.output.say_calm_down(&mut self.io, cx);
-                return self.fail(Cut::Flooded);
-            }
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    /// Takes account of what h2 has written by itself.
-    fn note_sent(&mut self) {
-        let sent = self.output.take_sent();
-        if let Protocol::Http2(frames) = &mut self.protocol {
-            frames.sent_data(sent.data);
-        }
-        (0..sent.refusals).for_each(|_| self.conn.tell(EdgeEvent::StreamRefused));
-        (0..sent.goodbyes).for_each(|_| self.conn.tell(EdgeEvent::ConnectionRefused));
-    }
-
-    fn await_frame(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Protocol::Http2(frames) = &self.protocol else { return Poll::Pending };
-        if !frames.is_unfinished() {
-            self.pace.rest();
-            return Poll::Pending;
-        }
-        let (within, due) = match frames.is_in_data() {
-            true => (self.limits.body_stall, due(self.limits.min_rate, self.limits.body_stall)),
-            false => (self.limits.header_timeout, usize::MAX),
-        };
-        if self.pace.is_too_slow(cx, within, due) { self.fail(Cut::FrameStalled) } else { Poll::Pending }
-    }
-
     fn await_deadline(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.is_expired(cx) { self.fail(self.conn.time_up()) } else { Poll::Pending }
     }
@@ -397,7 +340,9 @@ impl Guard {
     /// followed; an exchange over its deadline is written no further.
     fn before_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<Option<usize>>> {
         let tunnel = self.conn.tunnel();
-        if tunnel != Some(Tunnel::WebSocket) && self.is_expired(cx) {
+        // A look at the clock will do: where a write would block, the task is woken at the deadline.
+        let is_over = || self.conn.deadline().is_some_and(|at| at <= Instant::now());
+        if tunnel != Some(Tunnel::WebSocket) && is_over() {
             return self.fail(self.conn.time_up()).map_ok(|()| None);
         }
         self.output.follow(tunnel);

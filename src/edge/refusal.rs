@@ -58,9 +58,6 @@ pub trait Refusals: Send + Sync {
 
     /// Something happened that no answer tells of. Nobody needs to keep account of it.
     fn note(&self, _event: EdgeEvent) {}
-
-    /// A TLS handshake is over: the place to count it.
-    fn handshake(&self, _: Handshake) {}
 }
 
 /// What the edge did by itself.
@@ -70,6 +67,8 @@ pub enum EdgeEvent {
     Crowded,
     /// A connection was refused: its address has as many as the limits allow.
     AddressCrowded,
+    /// A TLS handshake is over.
+    Handshake(Handshake),
     /// An exchange or a connection was ended.
     Cut(Cut),
     /// An HTTP/2 stream was refused below the application: what it sent is no request.

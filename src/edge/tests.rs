@@ -179,7 +179,7 @@ impl ProxyHttp for Relay {
 }
 
 #[derive(Default)]
-struct Told(Mutex<Vec<EdgeRefusal>>, Mutex<Vec<EdgeEvent>>, Mutex<Vec<Handshake>>);
+struct Told(Mutex<Vec<EdgeRefusal>>, Mutex<Vec<EdgeEvent>>);
 
 impl Refusals for Told {
     fn answer(&self, refusal: EdgeRefusal, _: SocketAddr) -> Bytes {
@@ -191,10 +191,6 @@ impl Refusals for Told {
 
     fn note(&self, event: EdgeEvent) {
         self.1.lock().unwrap().push(event);
-    }
-
-    fn handshake(&self, how: Handshake) {
-        self.2.lock().unwrap().push(how);
     }
 }
 

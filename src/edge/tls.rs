@@ -9,6 +9,7 @@ mod handshake;
 mod identity;
 mod names;
 mod pair;
+mod pem;
 mod subject;
 
 use std::{
@@ -37,6 +38,7 @@ use pair::Pair;
 
 pub use handshake::Handshake;
 pub(super) use handshake::shake;
+pub use pem::{PemFault, certificates};
 
 /// Each code of this module, and what it says. Listed in `docs/diagnostics.md`.
 pub const CODES: [(&str, &str); 10] = [

@@ -43,10 +43,10 @@ macro_rules! vocabulary {
 
 vocabulary! {
     Denial::Overloaded = Denial::Overloaded =>
-        "there are as many connections as `limits.connections` allows",
-        "scale out, or raise `limits.connections` with the memory for it; look for clients that keep connections open";
+        "there are as many connections as `limits.connections` or `limits.connections_per_address` allows, or as many requests in work as `limits.requests`",
+        "scale out, or raise the limit with the memory for it; look for clients that keep connections open, and for an upstream that has become slow";
     Denial::RequestTimeout = Denial::RequestTimeout =>
-        "the head did not arrive within `limits.header_timeout`, or the body stood still for `limits.body_stall`",
+        "the head did not arrive within `limits.header_timeout`, or the body stood still for `limits.body_stall` or came more slowly than `limits.min_rate`",
         "a client or a network that is too slow; raise the limit where that is expected";
     Denial::HeadersTooLarge = Denial::HeadersTooLarge =>
         "the head is larger than `limits.header_bytes`, has more fields than `limits.headers`, or a target longer than `limits.target_bytes`",
@@ -211,8 +211,9 @@ the audit line and went to the upstream:
 {"type":"urn:cogward:problem:not_owner","title":"access is not allowed","status":403,"code":"not_owner","request_id":"0190b6f2"}
 ```
 
-`code` and `title` are fixed texts: no answer repeats what the request held. gRPC callers get status 200 with `grpc-status` (16 for 401, 7 for
-403, 14 for 502 and 503, 4 for 408 and 504, 12 for 404 and 405, 3 for 400 and 415, 8 for 413, 429 and 431, else 13) and the code as `grpc-message`.
+`code` and `title` are fixed texts: no answer repeats what the request held. gRPC callers get status 200 with `grpc-status` (16 for 401, 7
+for 403, 14 for 502 and 503, 4 for 408 and 504, 12 for 404 and 405, 3 for 400 and 415, 8 for 413, 429 and 431, else 13) and the code as
+`grpc-message`.
 
 | status | code | title | fields |
 |---|---|---|---|
@@ -222,10 +223,11 @@ const REASONS: &str = r"
 ## What the audit line says
 
 `reason` is finer than `code`: what exactly is wrong with a token is told to operators, not to whoever sent it. The same word is the label
-`reason` of `cogward_decisions_total`. Where several rules fail, the first reason in this order is told: `explicit_deny`, `evaluation_error`,
-`not_owner`, `insufficient_scope`, `missing_role`, `no_rule`.
+`reason` of `cogward_decisions_total`. Where several rules fail, the first reason in this order is told: `explicit_deny`,
+`evaluation_error`, `not_owner`, `insufficient_scope`, `missing_role`, `no_rule`.
 
-Where two rows have one reason, both are about the same thing: `cross_site` is what a page of another site may not do, with a cookie or at all.
+Where two rows have one reason, both are about the same thing: `cross_site` is what a page of another site may not do, with a cookie or at
+all.
 
 A CORS preflight that the gateway answers with yes is an `allow` with the reason `preflight`: nothing was forwarded. What goes wrong after a
 request was allowed (an upstream that fails, a body that grows too large) is an `allow` with that reason beside it.

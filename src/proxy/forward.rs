@@ -33,8 +33,10 @@ pub(super) fn nominated(headers: &http::HeaderMap) -> Vec<http::HeaderName> {
     Headers::new(headers)
         .all(&header::CONNECTION)
         .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|name| name.trim().parse::<http::HeaderName>().ok())
+        .flat_map(|value| value.split(',').map(str::trim))
+        // Mostly an option that names no field, such as `keep-alive`.
+        .filter(|name| headers.contains_key(*name))
+        .filter_map(|name| name.parse::<http::HeaderName>().ok())
         .filter(|name| !KEPT_THOUGH_NOMINATED.contains(name))
         .collect()
 }

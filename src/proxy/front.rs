@@ -86,23 +86,24 @@ impl Refusals for Turned {
         closing_answer(status, &fields, &face.body(request_id.as_str()))
     }
 
-    fn handshake(&self, how: Handshake) {
-        self.telemetry.metrics.record_handshake(match how {
-            Handshake::Done => HandshakeResult::Ok,
-            Handshake::Failed => HandshakeResult::Failed,
-            Handshake::TimedOut => HandshakeResult::Timeout,
-        });
-    }
-
     fn note(&self, event: EdgeEvent) {
         let metrics = &self.telemetry.metrics;
         match event {
             EdgeEvent::Crowded => metrics.record_refused_connection(RefusedConnection::Connections),
             EdgeEvent::AddressCrowded => metrics.record_refused_connection(RefusedConnection::Address),
+            EdgeEvent::Handshake(how) => metrics.record_handshake(result(how)),
             EdgeEvent::Cut(cut) => metrics.record_cut(cause(cut)),
             EdgeEvent::StreamRefused => metrics.record_cut(CutCause::StreamRefused),
             EdgeEvent::ConnectionRefused => metrics.record_cut(CutCause::Http2Error),
         }
+    }
+}
+
+const fn result(how: Handshake) -> HandshakeResult {
+    match how {
+        Handshake::Done => HandshakeResult::Ok,
+        Handshake::Failed => HandshakeResult::Failed,
+        Handshake::TimedOut => HandshakeResult::Timeout,
     }
 }
 

@@ -151,8 +151,7 @@ fn is_worth_draining(request: &HeaderMap) -> bool {
 /// The upstream's answer on its way to the client: no identity, the route's own edits, and the request's id.
 pub(super) fn edit(response: &mut ResponseHeader, exchange: &Exchange) -> Result<()> {
     let edits = &exchange.admission()?.permit.route().response_headers;
-    strip_hop_by_hop(response);
-    strip_identity(response, exchange.serving.generation.reserved_headers());
+    strip(response, exchange.serving.generation.reserved_headers());
     for name in &edits.remove {
         response.remove_header(name);
     }
@@ -184,20 +183,21 @@ pub(super) fn check_framing(response: &ResponseHeader) -> Result<()> {
     }
 }
 
-/// What the upstream says about its own connection is of no account beyond it (RFC 9110 section 7.6.1). `Transfer-Encoding` stays: pingora
-/// frames the answer anew by it.
-fn strip_hop_by_hop(response: &mut ResponseHeader) {
-    if response.status == StatusCode::SWITCHING_PROTOCOLS {
-        return;
-    }
+/// What a client must not see of an answer: what the upstream says about its own connection, which is of no account beyond it (RFC 9110
+/// section 7.6.1), and identities, which are for the upstream: nobody behind the gateway must take its word for one. `Transfer-Encoding`
+/// stays: pingora frames the answer anew by it.
+fn strip(response: &mut ResponseHeader, reserved: &ReservedHeaders) {
+    let switches = response.status == StatusCode::SWITCHING_PROTOCOLS;
     // SECURITY: held by `what_concerns_the_upstreams_connection_does_not_reach_the_client`.
-    let nominated = forward::nominated(&response.headers);
+    let nominated = if switches { Vec::new() } else { forward::nominated(&response.headers) };
     let is_hop = |name: &HeaderName| {
         let text = name.as_str();
         matches!(text, "connection" | "keep-alive" | "te" | "upgrade") || text.starts_with("proxy-")
     };
-    let found: Vec<_> =
-        response.headers.keys().filter(|name| is_hop(name) || nominated.contains(name)).cloned().collect();
+    let is_of_the_connection = |name: &HeaderName| !switches && (is_hop(name) || nominated.contains(name));
+    // SECURITY: `an_identity_header_of_the_upstream_does_not_reach_the_client`.
+    let is_refused = |name: &&HeaderName| is_of_the_connection(name) || reserved.is_reserved(name);
+    let found: Vec<_> = response.headers.keys().filter(is_refused).cloned().collect();
     for name in found {
         response.remove_header(&name);
     }
@@ -211,15 +211,6 @@ pub(super) fn frame(session: &mut Session, response: &mut ResponseHeader) {
     if session.req_header().version == Version::HTTP_10 && response.remove_header(&header::TRANSFER_ENCODING).is_some()
     {
         session.set_keepalive(None);
-    }
-}
-
-/// An identity is for the upstream, and nobody behind the gateway must take the upstream's word for one.
-fn strip_identity(response: &mut ResponseHeader, reserved: &ReservedHeaders) {
-    // SECURITY: `an_identity_header_of_the_upstream_does_not_reach_the_client`.
-    let found: Vec<_> = response.headers.keys().filter(|name| reserved.is_reserved(name)).cloned().collect();
-    for name in found {
-        response.remove_header(&name);
     }
 }
 
@@ -278,7 +269,7 @@ mod tests {
         ] {
             response.append_header(name, value).unwrap();
         }
-        strip_hop_by_hop(&mut response);
+        strip(&mut response, &ReservedHeaders::new(&[]));
         let mut left: Vec<_> = response.headers.keys().map(http::HeaderName::as_str).collect();
         left.sort_unstable();
         assert_eq!(left, ["content-length", "x-kept"]);
@@ -286,7 +277,7 @@ mod tests {
         let mut switch = ResponseHeader::build(101, None).unwrap();
         switch.append_header("Connection", "Upgrade").unwrap();
         switch.append_header("Upgrade", "websocket").unwrap();
-        strip_hop_by_hop(&mut switch);
+        strip(&mut switch, &ReservedHeaders::new(&[]));
         assert_eq!(switch.headers.len(), 2);
     }
 
@@ -298,7 +289,7 @@ mod tests {
             response.append_header(name, "root").unwrap();
             response.append_header(name, "more").unwrap();
         }
-        strip_identity(&mut response, &reserved);
+        strip(&mut response, &reserved);
         let mut left: Vec<_> = response.headers.keys().map(http::HeaderName::as_str).collect();
         left.sort_unstable();
         assert_eq!(left, ["content-type", "x-users"]);

@@ -205,7 +205,7 @@ async fn a_bad_file_changes_nothing_and_is_told_once() {
     fs::remove_file(house.path("policies/b.yaml")).unwrap();
     let started = Instant::now();
     while house.status.read().stale_since.is_some() {
-        assert!(started.elapsed() < Duration::from_secs(2), "the files are again those that serve");
+        assert!(started.elapsed() < Duration::from_secs(10), "the files are again those that serve");
         sleep(Duration::from_millis(20)).await;
     }
     assert_eq!(house.last().number, generation, "nothing new serves");
@@ -340,7 +340,7 @@ async fn keys_are_swapped_while_files_do_not_rest() {
     house.server.behaves(Behaviour::Answers(jwks(&["b"])));
     let started = Instant::now();
     assert_eq!(house.reload.requests().refetch(&ProviderId::new("main")).await, Refetch::Done);
-    assert!(started.elapsed() < Duration::from_millis(500), "{:?}", started.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
     writer.abort();
 }
 

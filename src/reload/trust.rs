@@ -6,13 +6,14 @@ use std::{fmt, sync::Arc};
 
 use pingora::utils::tls::{CertKey, WrappedX509, parse_x509};
 use pingora_rustls::{
-    CertificateDer, CryptoProvider, PrivateKeyDer, RootCertStore, install_default_crypto_provider, sign::CertifiedKey,
+    CryptoProvider, PrivateKeyDer, RootCertStore, install_default_crypto_provider, sign::CertifiedKey,
 };
 use rustls_pki_types::pem::PemObject;
 
 use crate::{
     config::{Settings, UpstreamTls},
     diagnostic::{Diagnostic, Report},
+    edge::certificates,
     gate::source::{self, Fingerprint},
     yaml::SourceFile,
 };
@@ -104,7 +105,7 @@ fn authorities(file: &SourceFile) -> Result<Arc<[WrappedX509]>, Diagnostic> {
     };
     let mut roots = RootCertStore::empty();
     let mut found = Vec::new();
-    for certificate in certificates(file).map_err(unusable)? {
+    for certificate in certificates(&file.text).map_err(|fault| unusable(fault.to_string()))? {
         // SECURITY: an authority that is passed over would be a smaller set than was written: `a_broken_authority_is_not_passed_over`.
         roots
             .add(certificate.clone())
@@ -114,27 +115,13 @@ fn authorities(file: &SourceFile) -> Result<Arc<[WrappedX509]>, Diagnostic> {
     Ok(found.into())
 }
 
-/// The certificates of a file, at least one, each of which can be parsed.
-fn certificates(file: &SourceFile) -> Result<Vec<CertificateDer<'static>>, String> {
-    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(file.text.as_bytes()).collect();
-    let found = found.map_err(|error| format!("is no PEM file: {error}"))?;
-    if found.is_empty() {
-        return Err("holds no certificate in PEM form".to_owned());
-    }
-    // SECURITY: pingora panics on what it cannot parse: `what_is_no_certificate_is_a_finding`.
-    match found.iter().find_map(|certificate| x509_parser::parse_x509_certificate(certificate).err()) {
-        Some(error) => Err(format!("holds a certificate that cannot be read: {error}")),
-        None => Ok(found),
-    }
-}
-
 fn client(certificate: &SourceFile, private_key: &SourceFile) -> Result<Arc<CertKey>, Diagnostic> {
     let unusable = |file: &SourceFile, why: String| {
         Diagnostic::of_file("F031", &file.name, why).with_help(
             "`certificate` is a chain in PEM form, leaf first, and `private_key` the unencrypted key of the leaf",
         )
     };
-    let chain = certificates(certificate).map_err(|why| unusable(certificate, why))?;
+    let chain = certificates(&certificate.text).map_err(|fault| unusable(certificate, fault.to_string()))?;
     // SECURITY: the reason is not repeated, it could hold a part of the key: `a_key_of_another_certificate_is_a_finding`.
     let no_key = || unusable(private_key, "holds no unencrypted private key in PEM form".to_owned());
     let key = PrivateKeyDer::from_pem_slice(private_key.text.as_bytes()).map_err(|_| no_key())?;

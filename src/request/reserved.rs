@@ -13,7 +13,10 @@ const FORWARDED_PREFIX: &[u8] = b"x-forwarded-";
 const FORWARDED_KEPT: [&str; 3] = ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host"];
 
 /// Fields by which some upstream replaces the method, the path, the host, the scheme or the client of a request.
-const OVERRIDES: [&str; 28] = [
+const OVERRIDES: [&str; 30] = [
+    // Of whoever ends TLS (RFC 9440), which is the gateway.
+    "client-cert",
+    "client-cert-chain",
     "client-ip",
     "fastly-client-ip",
     "forwarded",

@@ -185,7 +185,8 @@ const PREAMBLE: &str = "\
 
 Each decision leaves one line of JSON at `audit.destination`: standard output, a file, or nowhere (`off`). This page is rendered from
 the code; a test compares it. The line is written when the request is over, and of a stream (WebSocket, event stream, gRPC call) when it
-opens: how that ends is counted in `cogward_streams_ended_total`, and is no decision. Every line has all fields, in this order; an absent value is `null`.
+opens: how that ends is counted in `cogward_streams_ended_total`, and is no decision. Every line has all fields, in this order; an absent
+value is `null`.
 ";
 
 const CLOSE: &str = "
@@ -197,7 +198,7 @@ separators and marks that turn the direction of text are escaped, so a line is o
 
 **Loss.** Lines go through a queue of at most 16 MiB to one writer. A destination that is slower than the requests never slows them:
 lines that find the queue full are dropped and counted in `cogward_audit_dropped_total{reason=\"queue_full\"}`; lines that the destination
-refused are counted as `write_failed`. The last lines are written at shutdown, for as long as the grace allows.
+refused are counted as `write_failed`. The last lines are written at shutdown, for at most two seconds.
 
 **Rotation.** A file is appended to and created with mode 0600. After renaming it, send SIGHUP: the file is opened anew. Where that fails,
 the old one stays in use.

@@ -6,24 +6,26 @@
 
 mod definition;
 mod labels;
+mod scrape;
 
 pub use definition::{Definition, Kind, Label, REFERENCE, render_reference};
 pub use labels::{
     CutCause, HandshakeResult, MethodLabel, RefusedConnection, StatusClass, StreamEnd, StreamKind, UpstreamError,
 };
 
-use std::{collections::HashSet, fmt, net::SocketAddr, sync::OnceLock, time::Duration};
+use std::{collections::HashSet, net::SocketAddr, sync::OnceLock, time::Duration};
 
 use arc_swap::ArcSwap;
 use prometheus::{
-    Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder,
+    Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry,
     core::{Collector, MetricVec, MetricVecBuilder},
 };
 use thiserror::Error;
 
 use crate::{time::UnixTime, token::TokenError};
 
-use super::{Outcome, ServerState, UpstreamStatus, spool::Loss};
+use self::scrape::{Probe, ServerProbe};
+use super::{Outcome, spool::Loss};
 
 /// The label of a name that is not there: a request without a route, a token of no provider, an allow without a reason.
 const NONE: &str = "none";
@@ -86,24 +88,6 @@ pub struct Metrics {
     audit_dropped: IntCounterVec,
     log_dropped: IntCounter,
     log: OnceLock<Probe>,
-}
-
-/// Tells a number when it is asked.
-struct Probe(Box<dyn Fn() -> usize + Send + Sync>);
-
-impl fmt::Debug for Probe {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Probe(..)")
-    }
-}
-
-/// Tells how servers are when it is asked.
-struct ServerProbe(Box<dyn Fn() -> Vec<UpstreamStatus> + Send + Sync>);
-
-impl fmt::Debug for ServerProbe {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ServerProbe(..)")
-    }
 }
 
 impl Metrics {
@@ -243,27 +227,6 @@ impl Metrics {
         self.upstream_retries.with_label_values(&[label(&names.upstreams, Some(upstream))]).inc();
     }
 
-    /// Who knows how the servers are: asked at each scrape, and for `/status`. The first one counts.
-    pub fn watch_servers(&self, servers: impl Fn() -> Vec<UpstreamStatus> + Send + Sync + 'static) {
-        // A second set of upstreams would be a defect of the server.
-        let _ = self.servers.set(ServerProbe(Box::new(servers)));
-    }
-
-    /// How the servers of all upstreams are now.
-    pub fn servers(&self) -> Vec<UpstreamStatus> {
-        self.servers.get().map(|ServerProbe(ask)| ask()).unwrap_or_default()
-    }
-
-    fn count_servers(&self) {
-        let names = self.names.load();
-        for upstream in self.servers().iter().filter(|upstream| names.upstreams.contains(&*upstream.upstream)) {
-            for state in ServerState::ALL {
-                let servers = upstream.servers.iter().filter(|server| server.state == state).count();
-                self.upstream_servers.with_label_values(&[&*upstream.upstream, state.as_str()]).set(signed(servers));
-            }
-        }
-    }
-
     /// A token was verified, not found in the cache. The provider is absent where none issues such tokens.
     pub fn record_verification(&self, provider: Option<&str>, result: Result<(), TokenError>) {
         let names = self.names.load();
@@ -311,12 +274,6 @@ impl Metrics {
         self.reloads_rejected.inc();
     }
 
-    /// Who knows how many connections are open: asked at each scrape. The first one counts.
-    pub fn watch_connections(&self, open: impl Fn() -> usize + Send + Sync + 'static) {
-        // A second edge would be a defect of the server; its connections are not counted.
-        let _ = self.connections.set(Probe(Box::new(open)));
-    }
-
     /// A connection was turned away.
     pub fn record_refused_connection(&self, reason: RefusedConnection) {
         self.connections_refused.with_label_values(&[reason.as_str()]).inc();
@@ -342,12 +299,6 @@ impl Metrics {
         self.tls_handshakes.with_label_values(&[result.as_str()]).inc();
     }
 
-    /// Who knows how many log lines were lost: asked at each scrape. The first one counts.
-    pub fn watch_log(&self, dropped: impl Fn() -> usize + Send + Sync + 'static) {
-        // A process has one log.
-        let _ = self.log.set(Probe(Box::new(dropped)));
-    }
-
     /// A stream is over.
     pub fn record_stream_end(&self, kind: StreamKind, end: StreamEnd) {
         self.streams_ended.with_label_values(&[kind.as_str(), end.as_str()]).inc();
@@ -366,28 +317,6 @@ impl Metrics {
     /// How many audit lines were lost, for whatever reason.
     pub fn audit_lost(&self) -> u64 {
         Loss::ALL.iter().map(|loss| self.audit_dropped.with_label_values(&[loss.as_str()]).get()).sum()
-    }
-
-    /// Everything, in the Prometheus text format 0.0.4.
-    pub fn render(&self) -> String {
-        if let Some(Probe(open)) = self.connections.get() {
-            self.open_connections.set(signed(open()));
-        }
-        self.count_servers();
-        if let Some(Probe(dropped)) = self.log.get() {
-            let dropped = u64::try_from(dropped()).unwrap_or(u64::MAX);
-            self.log_dropped.inc_by(dropped.saturating_sub(self.log_dropped.get()));
-        }
-        let mut text = String::new();
-        for family in self.registry.gather() {
-            let before = text.len();
-            // A family that cannot be written is left out whole; the others are worth more than none.
-            if let Err(fault) = TextEncoder::new().encode_utf8(&[family], &mut text) {
-                text.truncate(before);
-                tracing::error!(error = %fault, "a metric cannot be written");
-            }
-        }
-        text
     }
 }
 

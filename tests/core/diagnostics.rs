@@ -19,8 +19,8 @@ error[P014]: the route has no capture `user`
   help: captures of `/users/{user_id}` are: user_id
 ```
 
-`validate --output json` prints `{\"valid\": ..., \"diagnostics\": [...]}` with the members `severity`, `code`, `file`, `line`, `column`, `pointer`,
-`message` and `help`. At most 200 findings are told at once. A code never changes its meaning. Errors stop all files from being used;
+`validate --output json` prints `{\"valid\": ..., \"diagnostics\": [...]}` with the members `severity`, `code`, `file`, `line`, `column`,
+`pointer`, `message` and `help`. At most 200 findings are told at once. A code never changes its meaning. Errors stop all files from being used;
 warnings stop nothing and change no exit code.
 ";
 

@@ -18,9 +18,9 @@ use serde_json::json;
 use crate::support::{Answer, Gateway, H2, H2Request, House, Recorded, Upstream, eventually, ok, routes_file};
 
 /// The read time of the hostile upstream.
-const READ: Duration = Duration::from_millis(500);
-/// What a busy machine may add; the time of an answer that comes only when the read time is over twice.
-const SLACK: Duration = Duration::from_millis(450);
+const READ: Duration = Duration::from_secs(1);
+/// What a busy machine may add: less than an answer takes that comes only when the read time is over twice.
+const SLACK: Duration = Duration::from_millis(950);
 
 const ROUTES: &str = "
 - { id: hostile, path: '/hostile/{rest..}', upstream: hostile, rules: [ { id: everyone, roles: [anyone] } ] }
@@ -31,7 +31,7 @@ fn house(hostile: &Upstream, good: &Upstream) -> House {
     let upstream =
         |id: &str, upstream: &Upstream| json!({ "id": id, "endpoints": [format!("http://{}", upstream.address())] });
     let mut bad = upstream("hostile", hostile);
-    bad["timeouts"] = json!({ "read": "500ms", "connect": "500ms" });
+    bad["timeouts"] = json!({ "read": "1s", "connect": "1s" });
     House::new(hostile, ROUTES).set("/upstreams", json!([bad, upstream("good", good)]))
 }
 

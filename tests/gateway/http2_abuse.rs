@@ -2,6 +2,7 @@
 //! costs no memory that stays.
 
 use std::{
+    collections::BTreeSet,
     sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
     thread,
     time::{Duration, Instant},
@@ -19,8 +20,8 @@ const END_HEADERS: u8 = 4;
 const RST_STREAM: u8 = 3;
 const GOAWAY: u8 = 7;
 
-/// A hundred streams may hold nine pieces of 64 KiB of an answer each (pingora's queue), which is 56 MiB, and some more.
-const MEMORY_KIB: u64 = 80 * 1024;
+/// More than an attack without large answers may leave behind.
+const MEMORY_KIB: u64 = 48 * 1024;
 
 fn gateway(upstream: &Upstream) -> Gateway {
     House::new(upstream, ROUTES)
@@ -33,6 +34,11 @@ fn gateway(upstream: &Upstream) -> Gateway {
 
 /// Attacks, while another connection asks and is answered; in the end the memory is as it was.
 fn attacked<T: Send>(gateway: &Gateway, attack: impl FnOnce() -> T + Send) -> T {
+    attacked_within(gateway, MEMORY_KIB, attack)
+}
+
+/// The same, with so much memory.
+fn attacked_within<T: Send>(gateway: &Gateway, most: u64, attack: impl FnOnce() -> T + Send) -> T {
     gateway.get_anonymously("/open/warm");
     let before = gateway.resident();
     let (over, served) = (AtomicBool::new(false), AtomicUsize::new(0));
@@ -49,8 +55,10 @@ fn attacked<T: Send>(gateway: &Gateway, attack: impl FnOnce() -> T + Send) -> T 
         attacking.join().unwrap()
     });
     assert!(served.load(SeqCst) > 0);
-    let after = gateway.resident();
-    assert!(after < before + MEMORY_KIB, "{before} KiB before, {after} KiB after");
+    // What has just ended may take a moment to be given back.
+    eventually(&format!("memory below {most} KiB and {before} KiB"), || {
+        (gateway.resident() < before + most).then_some(())
+    });
     out
 }
 
@@ -259,24 +267,30 @@ fn many_tiny_fields_are_refused() {
     assert!(seen.iter().all(|seen| !seen.has("a")), "{seen:?}");
 }
 
+/// A part of a large answer.
+static BLOCK: [u8; 64 * 1024] = [b'x'; 64 * 1024];
+
 #[test]
 fn a_hundred_streams_without_a_window_are_reset() {
-    let upstream = Upstream::with(|_, stream| {
+    let upstream = Upstream::with(|request, stream| {
         use std::io::Write;
-        let body = vec![b'x'; 1024 * 1024];
-        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
-        stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&body)).is_ok()
+        // What the other connection is given must not be cut where this machine is slow to read it.
+        let blocks = if request.target() == "/open/big" { 64 } else { 1 };
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", blocks * BLOCK.len());
+        stream.write_all(head.as_bytes()).is_ok() && (0..blocks).all(|_| stream.write_all(&BLOCK).is_ok())
     });
     let gateway = gateway(&upstream);
     let began = Instant::now();
-    let reset = attacked(&gateway, || {
+    // The answers have 400 MiB in all. What is held of each has a limit, and the allocator does not give all of it back.
+    let all = attacked_within(&gateway, 100 * 1024, || {
         let mut frames = Frames::connect(gateway.listener, &[(4, 0)]);
         for at in 0..100 {
             assert!(frames.try_send(&get(at, "/open/big")));
         }
-        frames.until_closed().iter().filter(|frame| frame.kind == RST_STREAM).count()
+        frames.until_closed()
     });
-    assert_eq!(reset, 100);
+    let reset: BTreeSet<_> = all.iter().filter(|frame| frame.kind == RST_STREAM).map(|frame| frame.stream).collect();
+    assert_eq!(reset, (0..100).map(id).collect(), "{all:?}");
     println!("100 streams at window 0: all reset and closed after {:?}", began.elapsed());
 }
 

@@ -216,6 +216,33 @@ fn identity_headers_of_the_client_are_no_attributes() {
 }
 
 #[test]
+fn a_claimed_client_certificate_reaches_neither_policies_nor_upstream() {
+    let upstream = Upstream::start();
+    let routes = r#"
+- { id: public, path: '/public', rules: [ { id: everyone, roles: [anyone] } ] }
+- id: tricky
+  path: /tricky
+  rules:
+    - { id: by-field, roles: [anyone], when: '"client-cert" in request.headers || "client_cert" in request.headers' }
+    - { id: by-chain, roles: [anyone], when: '"client-cert-chain" in request.headers' }"#;
+    let gateway = House::new(&upstream, routes).start();
+    let claims = ["Client-Cert", "client-cert", "Client_Cert", "client.cert", "Client-Cert-Chain", "CLIENT_CERT.CHAIN"];
+    let fields: String = claims.iter().map(|name| format!("{name}: :MIIB:\r\n")).collect();
+    gateway.ask(format!("GET /tricky HTTP/1.1\r\nHost: app\r\n{fields}\r\n")).is(401, "credential_missing");
+    assert_eq!(gateway.ask(format!("GET /public HTTP/1.1\r\nHost: app\r\n{fields}\r\n")).status, 200);
+    let mut client = H2::connect(gateway.listener);
+    let claimed = |request: H2Request, name: &&str| request.field(&name.to_ascii_lowercase(), ":MIIB:");
+    let over_http2 = |path| claims.iter().fold(H2Request::new(Method::GET, path), claimed);
+    client.ask(over_http2("/tricky")).unwrap().is(401, "credential_missing");
+    assert_eq!(client.ask(over_http2("/public")).unwrap().status, 200);
+    let seen = upstream.take();
+    assert_eq!(seen.len(), 2);
+    for request in seen {
+        assert!(request.fields().iter().all(|(name, _)| !name.to_ascii_lowercase().starts_with("client")));
+    }
+}
+
+#[test]
 fn a_policy_that_reads_an_identity_header_does_not_compile() {
     let upstream = Upstream::start();
     let routes = "- { id: r, path: /r, rules: [ { id: own, owner: { header: X-Auth-Request-User } } ] }";

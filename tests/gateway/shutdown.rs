@@ -1,25 +1,12 @@
 //! How a gateway ends: no request is lost, and it says that it goes.
 
-use std::{net::TcpStream, sync::Arc, thread};
+use std::{net::TcpStream, thread};
 
 use serde_json::json;
 
-use crate::support::{Gate, H2, House, PATIENCE, Upstream, eventually, ok};
+use crate::support::{H2, House, PATIENCE, eventually, slow};
 
 const ROUTES: &str = "- { id: open, path: '/{rest..}', rules: [ { id: everyone, roles: [anyone] } ] }";
-
-/// Holds requests for `/slow` until the gate opens.
-fn slow() -> (Arc<Gate>, Upstream) {
-    let gate = Gate::new();
-    let held = Arc::clone(&gate);
-    let upstream = Upstream::with(move |request, stream| {
-        if request.target() == "/slow" {
-            held.wait();
-        }
-        ok(request, stream)
-    });
-    (gate, upstream)
-}
 
 #[test]
 fn a_request_in_flight_is_finished_and_new_ones_are_served_until_the_delay_is_over() {

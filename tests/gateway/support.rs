@@ -70,6 +70,19 @@ impl Gate {
     }
 }
 
+/// An upstream that holds requests for `/slow` until the gate opens.
+pub(crate) fn slow() -> (Arc<Gate>, Upstream) {
+    let gate = Gate::new();
+    let held = Arc::clone(&gate);
+    let upstream = Upstream::with(move |request, stream| {
+        if request.target() == "/slow" {
+            held.wait();
+        }
+        ok(request, stream)
+    });
+    (gate, upstream)
+}
+
 /// The key that the gateways of this process trust.
 pub(crate) fn key() -> &'static DemoKey {
     static KEY: OnceLock<DemoKey> = OnceLock::new();

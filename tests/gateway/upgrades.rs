@@ -9,20 +9,13 @@ use std::{
 
 use serde_json::json;
 
-use crate::support::{Gate, Gateway, House, PATIENCE, Upstream, eventually, ok, run};
+use crate::support::{Gate, Gateway, House, PATIENCE, Upstream, eventually, run, slow};
 
 const ROUTES: &str = "- { id: open, path: '/{rest..}', rules: [ { id: everyone, roles: [anyone] } ] }";
 
-/// A gateway that can be upgraded, before an upstream that holds requests for `/slow` until the gate opens.
+/// A gateway that can be upgraded, before a slow upstream.
 fn house() -> (Arc<Gate>, Upstream, House) {
-    let gate = Gate::new();
-    let held = Arc::clone(&gate);
-    let upstream = Upstream::with(move |request, stream| {
-        if request.target() == "/slow" {
-            held.wait();
-        }
-        ok(request, stream)
-    });
+    let (gate, upstream) = slow();
     let house = House::new(&upstream, ROUTES).set("/upgrade_socket", json!("run/upgrade.sock"));
     let folder = house.path("run");
     fs::create_dir(&folder).unwrap();

@@ -31,7 +31,7 @@ IDENTITY = list(SETTINGS)
 FRAMING = ["Transfer-Encoding", "Content-Length", "Keep-Alive", "Proxy-Connection", "HTTP2-Settings", "Content-Encoding", "Content-Type", "Proxy-Authorization"]
 OVERRIDES = ["X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override", "X-Original-URL", "X-Rewrite-URL", "X-Original-Method", "X-Original-URI",
              "X-Forwarded-Uri", "X-Forwarded-Prefix", "X-Forwarded-Path", "X-Forwarded-Port", "X-Forwarded-Server", "X-Real-IP", "X-Client-IP", "True-Client-IP",
-             "X-Original-Host", "X-Host", "X-Override-URL", "Forwarded", "Proxy", "X-Scheme"]
+             "X-Original-Host", "X-Host", "X-Override-URL", "Forwarded", "Proxy", "X-Scheme", "Client-Cert", "Client-Cert-Chain"]
 # What may stand in a field name and is neither letter nor digit (RFC 9110 section 5.6.2).
 MARKS = "-_.!#$%&'*+^`|~"
 AT_ONCE = 80

@@ -40,7 +40,7 @@ class Echo:
         if request == b"fail":
             context.abort(grpc.StatusCode.FAILED_PRECONDITION, "not today: ü")
         if request == b"sleep":
-            time.sleep(3)
+            time.sleep(6)
         return request[::-1]
 
     def serve(self, request, context):
@@ -185,7 +185,7 @@ def test_a_deadline_and_a_cancellation_reach_the_server(setting):
     begun = time.monotonic()
     with pytest.raises(grpc.RpcError) as late:
         setting.channel.unary_unary("/echo.Echo/Unary")(b"sleep", metadata=setting.identity("user"), timeout=0.5)
-    assert late.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED and time.monotonic() - begun < 2.5
+    assert late.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED and time.monotonic() - begun < 5
     assert "grpc-timeout" not in setting.echo.seen[-1]  # The server's library takes it as its own deadline.
     call = setting.channel.unary_stream("/echo.Echo/Serve")(b"1", metadata=setting.identity("user"), timeout=60)
     assert next(call) == b"0"

@@ -1,56 +1,55 @@
 """A thousand reloads under load: no request fails, none is wrongly decided."""
 
-import http.client
+import json
 import os
-import threading
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
 
 from policies import ONE_ROUTE
-from support import ask, wait_for
+from support import FULL, ask, free_port, wait_for
 
 OTHER = ONE_ROUTE.replace("roles: [user]", "roles: [admin]")
 BROKEN = ONE_ROUTE.replace("roles:", "rolls:")
 
 
 class Senders:
-    """Four connections that keep sending, and count what is not as it should be."""
+    """Processes that keep asking, and count what is not as it should be."""
 
     def __init__(self, port, expected):
-        self.port, self.expected = port, expected
-        self.answers, self.wrong, self.stop = [0] * 4, [], threading.Event()
-        self.threads = [threading.Thread(target=self.send, args=(index,)) for index in range(4)]
+        expected = {token: sorted(statuses) for token, statuses in expected.items()}
+        command = [sys.executable, str(Path(__file__).parent / "oracle.py"), str(port)]
+        self.processes = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+        for process in self.processes:
+            process.stdin.write(json.dumps(expected) + "\n")
+            process.stdin.flush()
 
     def __enter__(self):
-        for thread in self.threads:
-            thread.start()
         return self
 
     def __exit__(self, *_):
-        self.stop.set()
-        for thread in self.threads:
-            thread.join()
-
-    def send(self, index):
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
-        while not self.stop.is_set():
-            for token, statuses in self.expected.items():
-                try:
-                    connection.request("GET", "/things/1", headers={"Authorization": f"Bearer {token}"})
-                    response = connection.getresponse()
-                    response.read()
-                    status = response.status
-                except (OSError, http.client.HTTPException) as error:
-                    status = repr(error)
-                    connection.close()
-                if status not in statuses:
-                    self.wrong.append(status)
-                self.answers[index] += 1
-        connection.close()
+        told = [json.loads(process.communicate(timeout=60)[0]) for process in self.processes]
+        self.asked = [one["asked"] for one in told]
+        self.wrong = [status for one in told for status in one["wrong"]]
 
 
-def test_a_thousand_reloads_under_load(gateway, recorder, moto):
+@pytest.fixture
+def quick_upstream():
+    """An upstream in a process of its own."""
+    port = free_port()
+    process = subprocess.Popen([sys.executable, str(Path(__file__).parent / "crowd.py"), "upstream", str(port)], stdout=subprocess.PIPE, text=True)
+    assert json.loads(process.stdout.readline()) == {"listening": port}
+    yield port
+    process.kill()
+    process.wait()
+
+
+def test_a_thousand_reloads_under_load(gateway, quick_upstream, moto):
     things = gateway({
         "identity": {"providers": [moto.provider()]},
-        "upstreams": [{"id": "things", "endpoints": [f"http://127.0.0.1:{recorder.port}"]}],
+        "upstreams": [{"id": "things", "endpoints": [f"http://127.0.0.1:{quick_upstream}"]}],
     }, {"things.yaml": ONE_ROUTE})
     always, sometimes, never = (moto.sign_in(who)[0] for who in ("carol", "bob", "dave"))
     policy = things.folder / "policies" / "things.yaml"
@@ -65,9 +64,10 @@ def test_a_thousand_reloads_under_load(gateway, recorder, moto):
             applied, rejected = applied + is_good, rejected + (not is_good)
             wait_for(f"reload {turn}", lambda: (done("applied"), done("rejected")) == (applied, rejected))
             assert things.ask("GET", "/things/1", sometimes)[0] == status, turn
-    recorder.take()
-    print(f"\nreloads: 1000, {sum(senders.answers)} requests meanwhile, {len(senders.wrong)} failed or wrongly decided")
-    assert senders.wrong == [] and min(senders.answers) > 1000
+    print(f"\nreloads: 1000, half of them broken, {sum(senders.asked)} requests meanwhile, {len(senders.wrong)} failed or wrongly decided")
+    assert senders.wrong == [] and min(senders.asked) > 1000
+    # The bar; a machine that builds something else meanwhile may be slower.
+    assert not FULL or sum(senders.asked) >= 500_000
 
 
 def test_a_broken_file_changes_no_decision_and_is_told(gateway, recorder, moto):

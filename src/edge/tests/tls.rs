@@ -60,7 +60,8 @@ impl TlsHouse {
     }
 
     fn handshakes(&self) -> Vec<Handshake> {
-        self.house.told.2.lock().unwrap().clone()
+        let handshake = |event| if let EdgeEvent::Handshake(how) = event { Some(how) } else { None };
+        self.house.events().into_iter().filter_map(handshake).collect()
     }
 }
 

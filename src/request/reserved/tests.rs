@@ -161,6 +161,24 @@ fn a_host_or_client_override_header_is_removed() {
 }
 
 #[test]
+fn a_client_certificate_that_a_client_only_claims_is_removed() {
+    let names = [
+        "Client-Cert",
+        "Client-Cert-Chain",
+        "CLIENT-CERT",
+        "client_cert",
+        "client.cert",
+        "Client_Cert-Chain",
+        "client.cert_chain",
+        "X-Forwarded-Client-Cert",
+        "x_forwarded_client_cert",
+    ];
+    check(&names, is_override, true);
+    check(&names, |name| ReservedHeaders::default().removes(name), true);
+    check(&["client-certs", "client-cert-", "client-certificate"], is_override, false);
+}
+
+#[test]
 fn an_alias_of_a_header_that_trusted_proxies_send_is_removed() {
     check(&["X_Forwarded_For", "X-Forwarded_Proto", "x.forwarded.host", "x_forwarded-for"], is_override, true);
     check(&["X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host"], is_override, false);

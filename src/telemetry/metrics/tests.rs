@@ -4,7 +4,7 @@ use expect_test::expect_file;
 use http::{Method, StatusCode};
 
 use super::*;
-use crate::telemetry::ServerStatus;
+use crate::telemetry::{ServerState, ServerStatus, UpstreamStatus};
 
 fn names(routes: &[&str], providers: &[&str], upstreams: &[&str]) -> Names {
     let set = |names: &[&str]| names.iter().map(|name| Box::from(*name)).collect();
