@@ -418,7 +418,8 @@ pub const KEYS: &[Key] = &[
     key(
         "limits.requests",
         Shape::Count(REQUESTS),
-        "Requests at once, over all connections. More are answered 503 `overloaded` before anything is done for them",
+        "Requests at once, over all connections; an open WebSocket, event stream or gRPC stream is one. More are answered 503 `overloaded` \
+         before anything is done for them",
     ),
     key("limits.header_timeout", Shape::Duration(HEADER_TIMEOUT), "From the first byte of a request head to its last"),
     key(

@@ -328,7 +328,7 @@ impl Exchange {
         }
     }
 
-    /// The request body is complete.
+    /// The request body is complete, or its parts may come whenever they like: the body clock of HTTP/2 stops.
     pub fn body_complete(&self) {
         if let Some(stream) = &self.stream {
             stream.body_complete();

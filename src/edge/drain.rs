@@ -94,6 +94,14 @@ impl Draining {
         Arc::clone(&self.0.over).notified_owned()
     }
 
+    /// Resolves when the grace is over.
+    pub(super) async fn ended(&self) {
+        let over = self.over();
+        if !self.is_over() {
+            over.await;
+        }
+    }
+
     fn end(&self) {
         self.0.is_over.store(true, SeqCst);
         self.0.over.notify_waiters();

@@ -20,7 +20,7 @@ use pingora::{
 use tokio::sync::{Notify, watch};
 
 use super::{
-    conn::{CUTOFF, Conn, Cutoff},
+    conn::{CUTOFF, Conn, Cut, Cutoff},
     guard::Guard,
     refusal::EdgeEvent,
 };
@@ -124,15 +124,18 @@ impl<A: HttpServerApp + Send + Sync + 'static> HttpServerApp for Bounded<A> {
         session.set_total_drain_timeout(Some(self.limits.body_stall));
         let cutoff = Arc::new(Cutoff::new(&self.streams.conn, &self.limits));
         let watched = cutoff.clone();
-        tokio::select! {
+        let cut = tokio::select! {
             biased;
-            done = CUTOFF.scope(cutoff, self.app.process_new_http(session, &self.shutdown)) => done,
-            cut = watched.fires() => {
-                tracing::debug!(?cut, "the edge has ended an exchange");
-                self.streams.conn.tell(EdgeEvent::Cut(cut));
-                None
-            }
-        }
+            done = CUTOFF.scope(cutoff, self.app.process_new_http(session, &self.shutdown)) => return done,
+            cut = watched.fires() => cut,
+            // pingora lets go of the task of a stream, so that nobody else ends it before the process does:
+            // `http2_requests_that_outlive_the_grace_are_in_the_audit`.
+            () = self.streams.conn.draining().ended() => Cut::Shutdown,
+        };
+        watched.note_cut(cut);
+        tracing::debug!(?cut, "the edge has ended an exchange");
+        self.streams.conn.tell(EdgeEvent::Cut(cut));
+        None
     }
 
     fn h2_options(&self) -> Option<H2Options> {

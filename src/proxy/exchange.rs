@@ -303,7 +303,10 @@ impl Exchange {
         match &self.stage {
             // The decision stays a yes; what came after is told beside it.
             Stage::Admitted(_) | Stage::Answered => self.fault = Some(denial),
-            Stage::Received | Stage::Refused(_) => self.stage = Stage::Refused(denial),
+            Stage::Received => self.stage = Stage::Refused(denial),
+            // SECURITY: whoever leaves before the answer does not change what was decided:
+            // `a_client_that_resets_its_stream_does_not_change_why_it_was_refused`.
+            Stage::Refused(_) => {}
         }
     }
 
@@ -384,6 +387,13 @@ impl Drop for Exchange {
             // A panic has taken the request away in the middle.
             self.telemetry.metrics.record_unsettled();
         }
+        // No filter runs after the end of an HTTP/2 exchange.
+        if !self.is_finished
+            && cut.is_some()
+            && let Some(denial) = self.take_fault()
+        {
+            self.settle(denial);
+        }
         match &self.stream {
             Some(stream) => self.part(stream, cut),
             None => self.account(),
@@ -402,19 +412,33 @@ mod tests {
         telemetry::{AuditSink, Metrics},
     };
 
-    #[tokio::test]
-    async fn an_exchange_that_was_not_admitted_has_no_peer() {
+    fn exchange() -> Exchange {
         let generation = generation("upstreams: [ { id: app, endpoints: ['http://127.0.0.1:9'] } ]", PUBLIC);
         let upstreams = Arc::new(Upstreams::build(generation.settings(), &[Trust::platform()], None));
         let metrics = Arc::new(Metrics::new().unwrap());
         let audit = AuditSink::open(&AuditDestination::Off, Arc::clone(&metrics)).unwrap();
         let telemetry = Arc::new(Telemetry { metrics, audit });
-        let mut exchange = Exchange::new(telemetry, Arc::new(Serving { generation, upstreams }));
+        Exchange::new(telemetry, Arc::new(Serving { generation, upstreams }))
+    }
+
+    #[tokio::test]
+    async fn an_exchange_that_was_not_admitted_has_no_peer() {
+        let mut exchange = exchange();
         assert!(exchange.next_peer(true).await.is_err());
         exchange.settle(Denial::NoRoute);
         assert!(exchange.next_peer(true).await.is_err());
         assert!(exchange.count_body(1, false).is_err());
         exchange.finished(Some(404), None);
+    }
+
+    #[test]
+    fn a_client_that_resets_its_stream_does_not_change_why_it_was_refused() {
+        let mut exchange = exchange();
+        exchange.settle(Denial::expired());
+        // The answer could not be written.
+        exchange.settle(Denial::Malformed(Malformation::Body));
+        assert!(matches!(&exchange.stage, Stage::Refused(denial) if *denial == Denial::expired()));
+        exchange.finished(None, None);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Upstreams: their servers, whose turn it is, and which of them are left alone at the moment.
 //!
 //! Names are resolved and servers are checked by background tasks, never on the path of a request; a name without an address has no
-//! servers. How one server stands is [`Server`]'s own; here it is only asked and told.
+//! servers. Only the first answer of all is waited for, when a reload brings an upstream of names that are new. How one server stands is [`Server`]'s own; here it is only asked and told.
 
 mod background;
 mod budget;
@@ -24,6 +24,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use pingora::Error;
+use tokio::sync::Notify;
 
 use self::{budget::Budget, peer::PoolKeys, server::Rank};
 use crate::{
@@ -58,6 +59,8 @@ pub struct Upstream {
     budget: Budget,
     /// So that a lasting misunderstanding is told once.
     told_protocol: AtomicBool,
+    /// A name was looked up.
+    looked_up: Notify,
 }
 
 /// One endpoint, and its addresses as last resolved.
@@ -65,12 +68,15 @@ pub struct Upstream {
 struct Name {
     endpoint: Endpoint,
     addresses: ArcSwap<Vec<SocketAddr>>,
+    /// It was not looked up yet.
+    is_new: AtomicBool,
 }
 
 impl Name {
     fn new(endpoint: Endpoint) -> Self {
         let literal = endpoint.host.parse().map(|ip| SocketAddr::new(ip, endpoint.port));
-        Self { endpoint, addresses: ArcSwap::from_pointee(literal.into_iter().collect()) }
+        let is_new = AtomicBool::new(literal.is_err());
+        Self { endpoint, addresses: ArcSwap::from_pointee(literal.into_iter().collect()), is_new }
     }
 
     fn is_literal(&self) -> bool {
@@ -96,6 +102,7 @@ impl Upstream {
             let known = previous.and_then(|previous| previous.names.iter().find(|known| known.endpoint == *endpoint));
             if let Some(known) = known {
                 name.addresses.store(known.addresses.load_full());
+                name.is_new.store(known.is_new.load(Relaxed), Relaxed);
             }
             name
         };
@@ -116,6 +123,7 @@ impl Upstream {
             turn: AtomicUsize::new(0),
             budget: Budget::default(),
             told_protocol: AtomicBool::new(false),
+            looked_up: Notify::new(),
         };
         upstream.arrange();
         if upstream.health_check.is_none() {
@@ -147,6 +155,26 @@ impl Upstream {
     /// Whether there is another server than this one.
     pub(super) fn has_another(&self, than: &Arc<Server>) -> bool {
         self.servers.load().iter().any(|server| !Arc::ptr_eq(server, than))
+    }
+
+    /// Waits while there is no server only because no name was looked up yet, for as long as a connection may take.
+    pub(super) async fn arranged(&self) {
+        let is_new = || self.servers.load().is_empty() && self.names.iter().any(|name| name.is_new.load(Relaxed));
+        if !is_new() {
+            return;
+        }
+        let looked_up = async {
+            loop {
+                let mut looked_up = std::pin::pin!(self.looked_up.notified());
+                looked_up.as_mut().enable();
+                if !is_new() {
+                    return;
+                }
+                looked_up.await;
+            }
+        };
+        // Whoever has waited in vain is told that there is no server.
+        let _ = tokio::time::timeout(self.timeouts.connect, looked_up).await;
     }
 
     /// Makes the servers those that the names lead to; who stays keeps his health.

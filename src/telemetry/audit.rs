@@ -150,7 +150,7 @@ impl Serialize for Roles<'_> {
 
 /// The fields of a line, in order, with what each one is. `docs/audit.md` is rendered from this.
 pub const FIELDS: &[(&str, &str)] = &[
-    ("time", "when the request came: RFC 3339, UTC, milliseconds"),
+    ("time", "when the line was written: RFC 3339, UTC, milliseconds"),
     ("request_id", "the `X-Request-Id` that the upstream and the client see"),
     ("generation", "the generation of settings and policies that decided"),
     ("route", "the route's id; null where none matched"),
@@ -159,7 +159,8 @@ pub const FIELDS: &[(&str, &str)] = &[
     ("outcome", "`allow` or `deny`"),
     (
         "reason",
-        "the reason code of a deny; `preflight` for a CORS preflight that the gateway answered; null for another allow",
+        "the reason code of a deny, or of what went wrong after an allow; `preflight` for a CORS preflight that the gateway answered; null \
+         for any other allow",
     ),
     ("rule", "the id of the rule that decided; null where none did"),
     ("principal", "the principal's id; null for an anonymous caller"),

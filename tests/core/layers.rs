@@ -60,7 +60,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("rustix::", &["handover"]),
     ("quick_cache", &["token"]),
     ("rustls::", &["edge"]),
-    ("x509_parser::", &["edge"]),
+    ("x509_parser::", &["edge", "reload"]),
     ("pingora", &["admin", "dev", "edge", "proxy", "reload", "server"]),
 ];
 

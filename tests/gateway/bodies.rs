@@ -387,3 +387,21 @@ fn a_body_that_stops_coming_is_answered_408() {
     }
     assert!(upstream.take().is_empty());
 }
+
+#[test]
+fn a_body_that_stops_coming_over_http2_is_told_in_the_audit() {
+    let upstream = Upstream::start();
+    let gateway = House::new(&upstream, ROUTES).set("/limits/body_stall", json!("200ms")).start();
+    let token = format!("Bearer {}", token("u-1", &["user"]));
+    // On its way to the upstream, and before the decision that needs it.
+    for (place, (path, outcome)) in [("/open/a", "allow"), ("/guarded", "deny")].into_iter().enumerate() {
+        let request = H2Request::new(Method::POST, path).field("authorization", &token).field("content-length", "9");
+        let request = request.field("content-type", "application/json").body("{").open_end();
+        // Whoever reads the body may be the first to lose patience, and then there is an answer.
+        if let Ok(answer) = H2::connect(gateway.listener).ask(request) {
+            answer.is(408, "request_timeout");
+        }
+        let line = &gateway.audit(place + 1)[place];
+        assert_eq!((&line["outcome"], &line["reason"]), (&json!(outcome), &json!("request_timeout")), "{line}");
+    }
+}

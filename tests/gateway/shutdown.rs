@@ -1,10 +1,10 @@
 //! How a gateway ends: no request is lost, and it says that it goes.
 
-use std::net::TcpStream;
+use std::{net::TcpStream, thread};
 
 use serde_json::json;
 
-use crate::support::{House, PATIENCE, eventually, slow};
+use crate::support::{H2, House, PATIENCE, eventually, slow};
 
 const ROUTES: &str = "- { id: open, path: '/{rest..}', rules: [ { id: everyone, roles: [anyone] } ] }";
 
@@ -69,6 +69,30 @@ fn what_outlives_the_grace_is_cut() {
     client.is_closed();
     let lines = gateway.audit_now();
     assert_eq!(lines.iter().filter(|line| line["path"] == "/slow").count(), 1, "{lines:?}");
+    gate.open();
+}
+
+#[test]
+fn http2_requests_that_outlive_the_grace_are_in_the_audit() {
+    const STREAMS: usize = 90;
+    let (gate, upstream) = slow();
+    let mut gateway = House::new(&upstream, ROUTES).set("/shutdown_grace", json!("100ms")).start();
+    let listener = gateway.listener;
+    thread::scope(|scope| {
+        for _ in 0..STREAMS {
+            scope.spawn(|| assert!(H2::connect(listener).get("/slow", None).is_err()));
+        }
+        let mut reached = 0;
+        eventually("all requests", || {
+            reached += upstream.take().len();
+            (reached == STREAMS).then_some(())
+        });
+        gateway.signal("TERM");
+        assert_eq!(gateway.ended().code(), Some(0));
+    });
+    let lines = gateway.audit_now();
+    let told = lines.iter().filter(|line| line["path"] == "/slow" && line["outcome"] == "allow");
+    assert_eq!(told.count(), STREAMS);
     gate.open();
 }
 

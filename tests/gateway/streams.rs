@@ -2,11 +2,12 @@
 
 use std::{
     io::{Read, Write},
-    net::TcpStream,
+    net::{SocketAddr, TcpStream},
     sync::{
         Arc,
         mpsc::{Receiver, channel},
     },
+    thread,
 };
 
 use cogward::admission::now;
@@ -564,4 +565,69 @@ fn a_grpc_call_whose_upstream_breaks_off_ends_with_a_status() {
     let answer = H2::connect(gateway.listener).ask(call("/closed/a", &token("u-1", &["admin"])).body("x")).unwrap();
     assert!(answer.trailers.contains(&("grpc-status".to_owned(), "14".to_owned())), "{answer:?}");
     ends(&gateway, "grpc", "upstream_closed");
+}
+
+/// Speaks gRPC over HTTP/2: answers each call with one message when the gate opens, whatever the caller sends.
+fn calls(gate: Arc<Gate>) -> SocketAddr {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    listener.set_nonblocking(true).unwrap();
+    thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        runtime.block_on(async move {
+            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(answer_calls(stream, Arc::clone(&gate)));
+            }
+        });
+    });
+    address
+}
+
+async fn answer_calls(stream: tokio::net::TcpStream, gate: Arc<Gate>) {
+    let Ok(mut connection) = h2::server::handshake(stream).await else { return };
+    while let Some(Ok((request, mut respond))) = connection.accept().await {
+        let gate = Arc::clone(&gate);
+        tokio::spawn(async move {
+            let head = http::Response::builder().header("content-type", "application/grpc").body(()).unwrap();
+            let mut out = respond.send_response(head, false).unwrap();
+            tokio::task::spawn_blocking(move || gate.wait()).await.unwrap();
+            let _ = out.send_data(bytes::Bytes::from_static(b"\0\0\0\0\0"), false);
+            let trailers = http::HeaderMap::from_iter([(
+                http::HeaderName::from_static("grpc-status"),
+                http::HeaderValue::from_static("0"),
+            )]);
+            let _ = out.send_trailers(trailers);
+            drop(request);
+        });
+    }
+}
+
+#[test]
+fn a_grpc_call_whose_caller_only_listens_is_not_cut() {
+    let gate = Gate::new();
+    let gateway = House::before(&[calls(Arc::clone(&gate))], ROUTES)
+        .set("/upstreams/0/protocol", json!("http2"))
+        .set("/limits/body_stall", json!("300ms"))
+        .start();
+    let admin = token("u-1", &["admin"]);
+    let listener = gateway.listener;
+    thread::scope(|scope| {
+        let listens = scope.spawn(|| {
+            let request = call("/pkg.Svc/Method", &admin).body(&b"\0\0\0\0\0"[..]).open_end();
+            H2::connect(listener).ask(request)
+        });
+        eventually("the call", || (answers_begun(&gateway) == 1.0).then_some(()));
+        // Any other body must come. It began later, so by now the call would have been cut too.
+        let silent = H2Request::new(http::Method::POST, "/open/a").body("x").open_end();
+        assert!(H2::connect(listener).ask(silent).is_err());
+        gate.open();
+        let answer = listens.join().unwrap().unwrap();
+        assert!(answer.trailers.contains(&("grpc-status".to_owned(), "0".to_owned())), "{answer:?}");
+    });
+}
+
+/// gRPC answers that were begun.
+fn answers_begun(gateway: &Gateway) -> f64 {
+    gateway.metric("cogward_requests_total", &["route=\"calls\"", "status_class=\"2xx\""])
 }

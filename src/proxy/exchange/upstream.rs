@@ -33,6 +33,7 @@ impl Exchange {
         }
         let admitted = self.admission()?;
         let upstream = admitted.upstream()?;
+        upstream.arranged().await;
         let ask = Ask {
             permit: &admitted.permit,
             answer: admitted.reading.asks_for(),
@@ -80,12 +81,8 @@ impl Exchange {
     /// # Errors
     /// When the upstream does not speak what the settings say.
     pub(in crate::proxy) fn connected(&mut self, session: &mut Session, request: &RequestHeader) -> Result<()> {
-        // Such a call may be open for long before its answer begins.
-        if self.deadline.is_some() && respond::is_grpc(session) {
-            self.expire();
-            if let Some(edge) = &self.edge {
-                edge.watch(session.as_downstream_mut());
-            }
+        if respond::is_grpc(session) {
+            self.begins_call(session)?;
         }
         self.attempts.asks_to_switch = request.headers.contains_key(header::UPGRADE);
         let upstream = self.upstream()?;
@@ -96,6 +93,21 @@ impl Exchange {
                 upstream.tell_other_protocol(server);
                 return Err(Error::explain(ErrorType::InvalidH2, "the upstream does not speak HTTP/2").into_up());
             }
+        }
+        Ok(())
+    }
+
+    /// A gRPC call begins, which may be open for long before its answer does.
+    fn begins_call(&self, session: &mut Session) -> Result<()> {
+        let Some(edge) = &self.edge else { return Ok(()) };
+        if self.upstream()?.protocol() == Protocol::Http2 {
+            // Its messages come when there is something to say, and one that listens says nothing at all. What bounds it is the silence
+            // of the upstream (`stream_idle`), which was asked by a permit: `a_grpc_call_whose_caller_only_listens_is_not_cut`.
+            edge.body_complete();
+        }
+        if self.deadline.is_some() {
+            self.expire();
+            edge.watch(session.as_downstream_mut());
         }
         Ok(())
     }

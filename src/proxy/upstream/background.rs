@@ -4,7 +4,7 @@
 
 use std::{
     net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
@@ -93,6 +93,8 @@ impl Upstream {
             Ok(Err(error)) => tracing::warn!(upstream = %self.id, host, %error, "a name does not resolve"),
             Err(_) => tracing::warn!(upstream = %self.id, host, "a name does not resolve in time"),
         }
+        name.is_new.store(false, Relaxed);
+        self.looked_up.notify_waiters();
         !name.addresses.load().is_empty()
     }
 
@@ -140,6 +142,32 @@ mod tests {
         let upstreams = Arc::new(upstreams);
         upstreams.resolved(Duration::from_secs(20)).await;
         assert_eq!(upstreams.status()[0].servers[0].address, None);
+    }
+
+    #[tokio::test]
+    async fn requests_wait_for_the_first_look_up_of_a_new_name_and_for_no_other() {
+        let (local, _) = upstreams("['http://localhost:80']");
+        let upstream = local.get(0).unwrap();
+        let name = &upstream.names[0];
+        let (has_addresses, ()) = tokio::join!(upstream.resolve(name), upstream.arranged());
+        assert!(has_addresses && !upstream.servers.load().is_empty());
+
+        let (nowhere, _) = upstreams("['http://nowhere.invalid']");
+        let upstream = nowhere.get(0).unwrap();
+        let waits = std::cell::Cell::new(true);
+        let waiting = async {
+            upstream.arranged().await;
+            waits.set(false);
+        };
+        let looking = async {
+            tokio::task::yield_now().await;
+            assert!(waits.get());
+            upstream.names[0].is_new.store(false, Relaxed);
+            upstream.looked_up.notify_waiters();
+        };
+        tokio::join!(waiting, looking);
+        // From now on the answer is "no server", at once.
+        tokio::time::timeout(Duration::ZERO, upstream.arranged()).await.unwrap();
     }
 
     #[tokio::test]
