@@ -60,7 +60,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("rustix::", &["handover"]),
     ("quick_cache", &["token"]),
     ("rustls::", &["edge"]),
-    ("x509_parser::", &["edge", "reload"]),
+    ("x509_parser::", &["edge"]),
     ("pingora", &["admin", "dev", "edge", "proxy", "reload", "server"]),
 ];
 
