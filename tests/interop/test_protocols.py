@@ -261,7 +261,7 @@ def test_a_connect_over_http2_is_refused_and_audited(front):
                 ended = ended or isinstance(event, (h2.events.StreamEnded, h2.events.StreamReset))
     assert head[":status"] == "405" and "GET" in head["allow"], head
     assert json.loads(body)["code"] == "method_not_allowed"
-    assert wait_for("the audit line", lambda: front.audit()[before:])[0]["reason"] == "method_not_allowed"
+    wait_for("the audit line", lambda: any(line["reason"] == "method_not_allowed" for line in front.audit()[before:]))
 
 
 @pytest.mark.parametrize("fields", ["Upgrade: websocket\r\nUpgrade: websocket", "Upgrade: websocket\r\nUpgrade: x"])

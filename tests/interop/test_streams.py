@@ -198,7 +198,7 @@ def test_many_sockets_are_closed_when_their_token_expires(front, sockets, key):
     assert all(why == [1001, "token expired"] for why in known()), known()
     counted = lambda: front.metric("cogward_streams_ended_total", kind="websocket", cause="expired") - before == SOCKETS
     wait_for("the metric", counted)
-    wait_for("the audit lines", lambda: len(front.audit()) - lines == SOCKETS)
+    wait_for("the audit lines", lambda: len(front.audit()) - lines >= SOCKETS)
     print(f"\n{SOCKETS} sockets at once, the last one closed {late * 1000:.0f} ms after the expiry")
     assert late < (1.0 if FULL else 5.0)
 
