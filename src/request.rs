@@ -14,7 +14,7 @@ mod target;
 pub mod wire;
 
 pub use certificate::ClientCertificate;
-pub use client::{Forwarded, TrustedProxies, TrustedProxiesError};
+pub use client::{Forwarded, TrustedProxies, TrustedProxiesError, household};
 pub use headers::Headers;
 pub use host::{Host, HostError};
 pub use query::Query;

@@ -5,7 +5,7 @@
 
 use std::{
     collections::{HashMap, hash_map::Entry},
-    net::{IpAddr, Ipv6Addr},
+    net::IpAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering::Relaxed},
@@ -13,6 +13,7 @@ use std::{
 };
 
 use super::{drain::Permit, refusal::Refusals};
+use crate::request::household;
 
 /// Who is here.
 #[derive(Debug, Default)]
@@ -43,15 +44,6 @@ impl Crowd {
 
     fn addresses(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
         self.addresses.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// What counts as one client: an IPv4 address, or the network of 64 bits that one IPv6 customer has at least.
-fn household(client: IpAddr) -> IpAddr {
-    match client {
-        IpAddr::V4(_) => client,
-        // SECURITY: `an_ipv6_client_cannot_multiply_itself_within_its_network`.
-        IpAddr::V6(address) => Ipv6Addr::from(u128::from(address) & !u128::from(u64::MAX)).into(),
     }
 }
 

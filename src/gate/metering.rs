@@ -4,12 +4,7 @@
 //! the rules, so that asking for what is denied counts; for the route as a whole, those that were allowed only, so that nobody uses up what
 //! others share by being refused. One that is used up refuses before the credential, too.
 
-use std::{
-    collections::HashMap,
-    net::{IpAddr, Ipv6Addr},
-    num::NonZeroU32,
-    sync::Arc,
-};
+use std::{collections::HashMap, net::IpAddr, num::NonZeroU32, sync::Arc};
 
 use http::HeaderValue;
 use serde_json::Value;
@@ -19,6 +14,7 @@ use crate::{
     identity::Principal,
     policy::{PolicySet, RateKey, RateLimit, Route},
     rate::{Ledger, Meter, Standing},
+    request::household,
     time::Moment,
 };
 
@@ -37,7 +33,7 @@ pub struct Tally(Vec<(Arc<RateLimit>, Standing)>);
 /// One key of one limit.
 #[derive(Hash)]
 enum Key<'a> {
-    Address(u128),
+    Address(IpAddr),
     Principal(&'a str, &'a str),
     Text(&'a str, &'a str),
     Other(&'a str, String),
@@ -153,12 +149,8 @@ impl Tally {
 
 impl<'a> Key<'a> {
     fn of_address(client: IpAddr) -> Self {
-        // SECURITY: one customer has 64 bits of IPv6 to himself: `the_addresses_of_one_ipv6_network_are_one_client`.
-        const NETWORK: u32 = 64;
-        Self::Address(match client.to_canonical() {
-            IpAddr::V4(address) => address.to_ipv6_mapped().to_bits(),
-            IpAddr::V6(address) => Ipv6Addr::to_bits(address) >> NETWORK << NETWORK,
-        })
+        // SECURITY: `the_addresses_of_one_ipv6_network_are_one_client`.
+        Self::Address(household(client))
     }
 
     fn of_principal(principal: &'a Principal) -> Option<Self> {

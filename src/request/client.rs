@@ -3,7 +3,7 @@
 //! `X-Forwarded-*` counts only when the connection comes from a trusted proxy, and then only as far as trusted proxies wrote it. The
 //! field `Forwarded` is not read at all, so that there is one chain.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use http::{HeaderName, HeaderValue};
 use ipnet::{IpNet, Ipv4Net};
@@ -141,6 +141,15 @@ fn scheme_is_https(value: &HeaderValue) -> Option<bool> {
         scheme if scheme.eq_ignore_ascii_case(b"https") => Some(true),
         scheme if scheme.eq_ignore_ascii_case(b"http") => Some(false),
         _ => None,
+    }
+}
+
+/// What counts as one client: an IPv4 address, or the network of 64 bits that one IPv6 customer has at least.
+pub fn household(client: IpAddr) -> IpAddr {
+    match client.to_canonical() {
+        address @ IpAddr::V4(_) => address,
+        // SECURITY: `an_ipv6_client_cannot_multiply_itself_within_its_network`.
+        IpAddr::V6(address) => Ipv6Addr::from(u128::from(address) & !u128::from(u64::MAX)).into(),
     }
 }
 

@@ -6,6 +6,8 @@
 
 use tokio::time::Instant;
 
+use super::frames::{CONTINUATION, DATA, END_STREAM, HEADERS, PUSH_PROMISE, RST_STREAM};
+
 /// Frames that a connection may send at once.
 const BURST: u32 = 1000;
 
@@ -17,13 +19,6 @@ const PER_REQUEST: u32 = 3;
 
 /// Frames that go with one DATA frame that was sent: the windows of stream and connection.
 const PER_DATA: u32 = 2;
-
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
-const PUSH_PROMISE: u8 = 5;
-const CONTINUATION: u8 = 9;
-const END_STREAM: u8 = 1;
 
 /// What is left of both budgets.
 #[derive(Debug)]

@@ -11,11 +11,14 @@ use super::budget::Budget;
 /// The connection preface of HTTP/2.
 pub(in crate::edge) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
+/// Types and flags of frames (RFC 9113 section 6).
+pub(super) const DATA: u8 = 0;
+pub(super) const HEADERS: u8 = 1;
+pub(super) const RST_STREAM: u8 = 3;
+pub(super) const PUSH_PROMISE: u8 = 5;
 const GOAWAY: u8 = 7;
-const CONTINUATION: u8 = 9;
-const END_STREAM: u8 = 1;
+pub(super) const CONTINUATION: u8 = 9;
+pub(super) const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 
 /// An answer of the gateway has a request id, and is longer; h2's own 431 for a list of fields that is too large is a status alone.
@@ -77,7 +80,7 @@ impl Http2Frames {
                 let (taken, head) = self.head.take(bytes);
                 if let Some([a, b, c, kind, flags, ..]) = head {
                     self.left = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);
-                    self.data = kind == 0;
+                    self.data = kind == DATA;
                     if kind == HEADERS || kind == CONTINUATION {
                         self.block = flags & END_HEADERS == 0;
                     }
@@ -141,7 +144,7 @@ impl Http2Answers {
                 self.payload = (0, 0);
                 let is_refusal = kind == HEADERS && flags & END_STREAM != 0 && self.left <= STATUS_ALONE;
                 self.seen.refusals += u32::from(is_refusal);
-                self.seen.data += u32::from(kind == 0 && self.left > 0);
+                self.seen.data += u32::from(kind == DATA && self.left > 0);
                 continue;
             }
             let (payload, rest) = bytes.split_at_checked(self.left).unwrap_or((bytes, &[]));
