@@ -1,6 +1,6 @@
 """Clients in numbers, and an upstream for them; each role is a process of its own, and tells JSON on its standard output.
 
-crowd.py upstream PORT | steady PORT RATE SECONDS | slow PLAIN_PORT TLS_PORT COUNT | idle PORT COUNT
+crowd.py upstream PORT | busy PORT | steady PORT RATE SECONDS | slow PLAIN_PORT TLS_PORT COUNT | idle PORT COUNT
 """
 
 import asyncio
@@ -25,10 +25,32 @@ def tell(**said):
     print(json.dumps(said), flush=True)
 
 
+def elsewhere():
+    """On another machine in truth: what it computes must not be taken from the gateway and those that it serves."""
+    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+
+
+def first():
+    """Those that are timed do not wait for this machine where they may say so: what is timed is the gateway."""
+    with contextlib.suppress(PermissionError):
+        os.setpriority(os.PRIO_PROCESS, 0, -10)
+
+
+async def busy(port):
+    """An upstream of attackers."""
+    elsewhere()
+    await serve(port)
+
+
 async def upstream(port):
+    first()
+    await serve(port)
+
+
+async def serve(port):
     block = bytes(64 * 1024)
 
-    async def serve(reader, writer):
+    async def answer(reader, writer):
         with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
@@ -42,13 +64,14 @@ async def upstream(port):
                     await writer.drain()
         writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", port, backlog=4096)
+    server = await asyncio.start_server(answer, "127.0.0.1", port, backlog=4096)
     tell(listening=port)
     await server.serve_forever()
 
 
 async def steady(port, rate, seconds):
     """So many requests a second, whatever the answers take, over at most a hundred connections; nothing is asked twice."""
+    first()
     token = os.environ["COGWARD_TOKEN"]
     request = f"GET /users/u-1 HTTP/1.1\r\nHost: app\r\nAuthorization: Bearer {token}\r\n\r\n".encode()
     pool, took, errors, places = [], [], [], asyncio.Semaphore(100)
@@ -118,29 +141,31 @@ KINDS = {
 
 
 async def slow(plain, tls, count):
-    # On other machines in truth: what they compute must not be taken from the gateway and those that it serves.
-    os.nice(15)
+    elsewhere()
     files, loop = more_files(), asyncio.get_running_loop()
     if count + 100 > files:
         sys.exit(f"{count} connections need as many open files, and the system allows {files}: raise `ulimit -Hn`")
-    opened = asyncio.Semaphore(200)
+    opened, began = asyncio.Semaphore(200), loop.time()
     # How many of each kind were ended by the gateway, as far as the client can see: a sipping one reads what was sent before.
     ended, left = dict.fromkeys(KINDS, 0), count
     # The longest life of each kind, in seconds.
     longest = dict.fromkeys(KINDS, 0.0)
 
-    async def one(kind):
+    async def one(number):
         nonlocal left
+        kind = kinds[number % len(kinds)]
         first, more, sips = KINDS[kind]
+        # A thousand a second: who wants to hold places has no hurry, and a flood of handshakes is another attack.
+        await asyncio.sleep(began + number / 1000 - loop.time())
         sock = socket.socket()
         sock.setblocking(False)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        began = loop.time()
+        since = loop.time()
         try:
             async with opened:
                 await loop.sock_connect(sock, ("127.0.0.1", tls if kind == "half TLS" else plain))
                 await loop.sock_sendall(sock, first)
-            began = loop.time()
+            since = loop.time()
             left -= 1
             if left == 0:
                 tell(opened=count)
@@ -161,10 +186,10 @@ async def slow(plain, tls, count):
         finally:
             sock.close()
         ended[kind] += 1
-        longest[kind] = max(longest[kind], round(loop.time() - began, 1))
+        longest[kind] = max(longest[kind], round(loop.time() - since, 1))
 
     kinds = list(KINDS)
-    tasks = [asyncio.create_task(one(kinds[number % len(kinds)])) for number in range(count)]
+    tasks = [asyncio.create_task(one(number)) for number in range(count)]
     await asyncio.wait(tasks, timeout=float(os.environ.get("COGWARD_HOLD", "60")))
     tell(of_each=count // len(kinds), ended=ended, longest=longest)
     os._exit(0)
@@ -192,4 +217,4 @@ async def idle(port, count):
 
 if __name__ == "__main__":
     role, *numbers = sys.argv[1:]
-    asyncio.run({"upstream": upstream, "steady": steady, "slow": slow, "idle": idle}[role](*map(int, numbers)))
+    asyncio.run({"upstream": upstream, "busy": busy, "steady": steady, "slow": slow, "idle": idle}[role](*map(int, numbers)))
