@@ -5,6 +5,7 @@
 //! An absent value is an error, never null: what an error means for the decision is the caller's business, not ours.
 //! Invariant: compiling and testing are bounded, whatever the text and the request hold.
 
+mod check;
 mod compile;
 mod environment;
 mod evaluate;
