@@ -25,26 +25,8 @@ use self::advice::Attempt;
 use self::overloads::Overload;
 use self::types::Type;
 use self::unify::{Unifier, most_general};
+use super::compile::Problem;
 use super::environment::{Environment, Profile};
-
-/// What is wrong with the types of an expression, and at which node.
-#[derive(Debug)]
-pub(super) struct Problem {
-    pub(super) node: u64,
-    pub(super) message: String,
-    pub(super) help: Option<String>,
-}
-
-impl Problem {
-    fn new(node: u64, message: impl Into<String>) -> Self {
-        Self { node, message: message.into(), help: None }
-    }
-
-    fn with_help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(help.into());
-        self
-    }
-}
 
 /// Does the expression have a type in that language?
 pub(super) fn check(expression: &IdedExpr, environment: &Environment) -> Result<(), Problem> {
@@ -163,8 +145,7 @@ impl Checker {
         let name = call.func_name.strip_prefix('.').unwrap_or(&call.func_name);
         let mut attempt = Attempt { name: name.to_owned(), is_member: false, written: call.args.iter().collect() };
         if let Some(target) = &call.target {
-            let qualified = advice::chain(target).map(|chain| format!("{}.{name}", chain.trim_start_matches('.')));
-            match qualified.filter(|name| overloads::find(name).is_some()) {
+            match self.qualified(target, name) {
                 Some(qualified) => attempt.name = qualified,
                 None => {
                     given.insert(0, self.infer(target)?);
@@ -187,6 +168,15 @@ impl Checker {
             self.check_format(id, call)?;
         }
         Ok(result)
+    }
+
+    /// The name of a function in a namespace, as `math.abs`.
+    fn qualified(&self, target: &IdedExpr, name: &str) -> Option<String> {
+        let chain = advice::chain(target)?;
+        let space = chain.strip_prefix('.').unwrap_or(&chain);
+        let qualified = format!("{space}.{name}");
+        let is_free = overloads::is_namespace(space) && !self.locals.iter().any(|(local, _)| local == space);
+        (is_free || overloads::find(&qualified).is_some()).then_some(qualified)
     }
 
     /// `&&` and `||`, of as many operands as there are.

@@ -2,8 +2,8 @@
 
 use cel::common::ast::{Expr, IdedExpr, LiteralValue, SelectExpr, operators};
 
+use super::super::compile::Problem;
 use super::super::suggest::closest;
-use super::Problem;
 use super::declarations::{self, ROOTS};
 use super::overloads::{self, Overload, Shape};
 use super::types::{Message, Type};
@@ -65,9 +65,10 @@ pub(super) fn chain(expression: &IdedExpr) -> Option<String> {
 pub(super) fn unknown_name(node: u64, name: &str) -> Problem {
     let known = || ROOTS.iter().map(|(known, _)| *known);
     let problem = Problem::new(node, format!("unknown name `{name}`"));
-    match closest(name, known()) {
-        Some(known) => problem.with_help(format!("did you mean `{known}`?")),
-        None => problem.with_help(format!("a condition may name: {}", known().collect::<Vec<_>>().join(", "))),
+    // Of one letter everything is a typing mistake.
+    match closest(name, known()).filter(|_| name.len() > 1) {
+        Some(known) => problem.with_help(&format!("did you mean `{known}`?")),
+        None => problem.with_help(&format!("a condition may name: {}", known().collect::<Vec<_>>().join(", "))),
     }
 }
 
@@ -76,9 +77,9 @@ pub(super) fn unknown_field(node: u64, message: Message, select: &SelectExpr) ->
     let (field, known) = (&select.field, declarations::fields(message));
     let problem = Problem::new(node, format!("`{written}` has no field `{field}`"));
     match closest(field, known.iter().copied()) {
-        Some(known) => problem.with_help(format!("did you mean `{written}.{known}`?")),
+        Some(known) => problem.with_help(&format!("did you mean `{written}.{known}`?")),
         None if known.is_empty() => problem,
-        None => problem.with_help(format!("fields of `{written}` are: {}", known.join(", "))),
+        None => problem.with_help(&format!("fields of `{written}` are: {}", known.join(", "))),
     }
 }
 
@@ -110,7 +111,7 @@ pub(super) fn unknown_function(node: u64, attempt: &Attempt<'_>) -> Problem {
     }
     let problem = Problem::new(node, format!("unknown function `{name}`"));
     match closest(name, overloads::names().chain(MACROS.iter().copied())) {
-        Some(known) => problem.with_help(format!("did you mean `{known}`?")),
+        Some(known) => problem.with_help(&format!("did you mean `{known}`?")),
         None => problem,
     }
 }
@@ -130,15 +131,15 @@ pub(super) fn no_overload(node: u64, attempt: &Attempt<'_>, overloads: &[Overloa
     }
     if !overloads.iter().any(|overload| overload.is_member == attempt.is_member) {
         return if attempt.is_member {
-            Problem::new(node, format!("`{name}` is not called on a value")).with_help(format!("write `{name}(x)`"))
+            Problem::new(node, format!("`{name}` is not called on a value")).with_help(&format!("write `{name}(x)`"))
         } else {
-            Problem::new(node, format!("`{name}` is called on a value")).with_help(format!("write `x.{name}(...)`"))
+            Problem::new(node, format!("`{name}` is called on a value")).with_help(&format!("write `x.{name}(...)`"))
         };
     }
     let types: Vec<String> = given.iter().map(Type::to_string).collect();
     let problem = Problem::new(node, format!("no overload matches `{}`", call(name, attempt.is_member, &types)));
     match numbers(attempt, given).or_else(|| listed(attempt, overloads)) {
-        Some(help) => problem.with_help(help),
+        Some(help) => problem.with_help(&help),
         None => problem,
     }
 }

@@ -5,7 +5,7 @@
 
 use cel::common::ast::{EntryExpr, Expr, IdedExpr};
 
-use super::Problem;
+use super::super::compile::Problem;
 use super::types::Type;
 
 /// The largest number of decimals that the language can read.
@@ -25,8 +25,8 @@ pub(super) fn check(
             rest = after;
             continue;
         }
-        let (letter, after) =
-            clause_letter(clause).ok_or_else(|| Problem::new(node, format!("`%{clause}` is not a clause of a format")))?;
+        let (letter, after) = clause_letter(clause)
+            .ok_or_else(|| Problem::new(node, format!("`%{clause}` is not a clause of a format")))?;
         let Some(argument) = left.next() else {
             let message = format!("the format has more clauses than the {} arguments behind it", arguments.len());
             return Err(Problem::new(node, message));
@@ -57,20 +57,15 @@ fn clause_letter(clause: &str) -> Option<(char, &str)> {
     Some((letter, clause.get(letter.len_utf8()..)?))
 }
 
-fn check_argument(
-    letter: char,
-    argument: &IdedExpr,
-    type_of: &mut impl FnMut(u64) -> Type,
-) -> Result<(), Problem> {
+fn check_argument(letter: char, argument: &IdedExpr, type_of: &mut impl FnMut(u64) -> Type) -> Result<(), Problem> {
     let given = type_of(argument.id);
     let (fits, wanted) = match letter {
         's' => return check_text(argument, type_of),
         'd' | 'f' | 'e' => (given.is_number(), "a number"),
         'b' => (matches!(given, Type::Bool | Type::Int | Type::Uint), "a whole number or a boolean"),
-        'x' | 'X' => (
-            matches!(given, Type::Int | Type::Uint | Type::String | Type::Bytes),
-            "a whole number, a string or bytes",
-        ),
+        'x' | 'X' => {
+            (matches!(given, Type::Int | Type::Uint | Type::String | Type::Bytes), "a whole number, a string or bytes")
+        }
         'o' => (matches!(given, Type::Int | Type::Uint), "a whole number"),
         _ => return Err(Problem::new(argument.id, format!("`%{letter}` is not a clause of a format"))),
     };

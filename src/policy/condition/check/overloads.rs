@@ -58,9 +58,16 @@ pub(super) fn find(name: &str) -> Option<&'static [Overload]> {
     functions().find(|(known, _)| *known == name).map(|(_, overloads)| *overloads)
 }
 
+/// Do names of functions begin with that name and a dot?
+pub(super) fn is_namespace(name: &str) -> bool {
+    functions().any(|(known, _)| known.strip_prefix(name).is_some_and(|rest| rest.starts_with('.')))
+}
+
 /// The names that can be written.
 pub(super) fn names() -> impl Iterator<Item = &'static str> {
-    functions().map(|(name, _)| *name).filter(|name| name.chars().all(|c| c.is_ascii_alphanumeric() || "_.".contains(c)))
+    functions()
+        .map(|(name, _)| *name)
+        .filter(|name| name.chars().all(|c| c.is_ascii_alphanumeric() || "_.".contains(c)))
 }
 
 fn functions() -> impl Iterator<Item = &'static Function> {

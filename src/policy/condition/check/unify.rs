@@ -52,7 +52,8 @@ impl Unifier {
     /// The same, of each type of two lists.
     pub(super) fn all_fit(&mut self, given: &[Type], wanted: &[Type]) -> bool {
         let mark = self.trail.len();
-        let fit = given.len() == wanted.len() && given.iter().zip(wanted).all(|(given, wanted)| self.fit(given, wanted));
+        let fit =
+            given.len() == wanted.len() && given.iter().zip(wanted).all(|(given, wanted)| self.fit(given, wanted));
         if !fit {
             for (variable, before) in self.trail.split_off(mark).into_iter().rev() {
                 if let Some(binding) = self.bound.get_mut(variable) {

@@ -32,11 +32,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     ("id", &[global(&[Dyn], Dyn), member(&[TRUST_DOMAIN], String)]),
     (
         "hierarchy",
-        &[
-            global(&[String], HIERARCHY),
-            global(&[String, String], HIERARCHY),
-            global(&[List(&String)], HIERARCHY),
-        ],
+        &[global(&[String], HIERARCHY), global(&[String, String], HIERARCHY), global(&[List(&String)], HIERARCHY)],
     ),
     ("ancestorOf", KINSHIP),
     ("descendentOf", KINSHIP),

@@ -109,9 +109,6 @@ pub(super) const FUNCTIONS: &[Function] = &[
     ("base64.encode", &[global(&[Bytes], String)]),
     (
         "cel.@mapInsert",
-        &[
-            global(&[MAP_OF_A_TO_B, A, B], MAP_OF_A_TO_B),
-            global(&[MAP_OF_A_TO_B, MAP_OF_A_TO_B], MAP_OF_A_TO_B),
-        ],
+        &[global(&[MAP_OF_A_TO_B, A, B], MAP_OF_A_TO_B), global(&[MAP_OF_A_TO_B, MAP_OF_A_TO_B], MAP_OF_A_TO_B)],
     ),
 ];

@@ -8,7 +8,8 @@ use crate::policy::condition::check::types::Message;
 const OF_A_DATE: &[Overload] = &[member(&[Timestamp], Int), member(&[Timestamp, String], Int)];
 
 /// A part of a time of day, or a length in that unit.
-const OF_A_TIME: &[Overload] = &[member(&[Timestamp], Int), member(&[Timestamp, String], Int), member(&[Duration], Int)];
+const OF_A_TIME: &[Overload] =
+    &[member(&[Timestamp], Int), member(&[Timestamp, String], Int), member(&[Duration], Int)];
 
 /// Does a text hold another?
 const OF_TWO_TEXTS: &[Overload] = &[member(&[String, String], Bool)];
