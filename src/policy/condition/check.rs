@@ -28,6 +28,9 @@ use self::unify::{Unifier, most_general};
 use super::compile::Problem;
 use super::environment::{Environment, Profile};
 
+/// The operators that take any number of booleans.
+const LOGIC: [&str; 2] = [operators::LOGICAL_AND, operators::LOGICAL_OR];
+
 /// Does the expression have a type in that language?
 pub(super) fn check(expression: &IdedExpr, environment: &Environment) -> Result<(), Problem> {
     match environment.profile {
@@ -141,25 +144,27 @@ impl Checker {
     }
 
     fn call(&mut self, id: u64, call: &CallExpr) -> Result<Type, Problem> {
-        let mut given = call.args.iter().map(|argument| self.infer(argument)).collect::<Result<Vec<_>, _>>()?;
         let name = call.func_name.strip_prefix('.').unwrap_or(&call.func_name);
         let mut attempt = Attempt { name: name.to_owned(), is_member: false, written: call.args.iter().collect() };
         if let Some(target) = &call.target {
             match self.qualified(target, name) {
                 Some(qualified) => attempt.name = qualified,
                 None => {
-                    given.insert(0, self.infer(target)?);
                     attempt.is_member = true;
                     attempt.written.insert(0, target);
                 }
             }
         }
-        if [operators::LOGICAL_AND, operators::LOGICAL_OR].contains(&name) && !attempt.is_member {
+        let is_logic = LOGIC.contains(&name) && !attempt.is_member;
+        let overloads = overloads::find(&attempt.name).or(is_logic.then_some(&[]));
+        let overloads = overloads.ok_or_else(|| advice::unknown_function(id, &attempt))?;
+        let mut given = call.args.iter().map(|argument| self.infer(argument)).collect::<Result<Vec<_>, _>>()?;
+        if let (true, Some(target)) = (attempt.is_member, &call.target) {
+            given.insert(0, self.infer(target)?);
+        }
+        if is_logic {
             return self.logic(&attempt, &given);
         }
-        let Some(overloads) = overloads::find(&attempt.name) else {
-            return Err(advice::unknown_function(id, &attempt));
-        };
         let Some(result) = self.overload(overloads, &attempt, &given) else {
             let given: Vec<Type> = given.iter().map(|given| self.types.resolve(given)).collect();
             return Err(advice::no_overload(id, &attempt, overloads, &given));

@@ -4,7 +4,7 @@ use cel::common::ast::{Expr, IdedExpr, LiteralValue, SelectExpr, operators};
 
 use super::super::compile::Problem;
 use super::super::suggest::closest;
-use super::declarations::{self, ROOTS};
+use super::declarations::{self, ADVISED, ROOTS};
 use super::overloads::{self, Overload, Shape};
 use super::types::{Message, Type};
 
@@ -68,7 +68,8 @@ pub(super) fn unknown_name(node: u64, name: &str) -> Problem {
     // Of one letter everything is a typing mistake.
     match closest(name, known()).filter(|_| name.len() > 1) {
         Some(known) => problem.with_help(&format!("did you mean `{known}`?")),
-        None => problem.with_help(&format!("a condition may name: {}", known().collect::<Vec<_>>().join(", "))),
+        None => problem
+            .with_help(&format!("a condition may name: {}", known().take(ADVISED).collect::<Vec<_>>().join(", "))),
     }
 }
 

@@ -2,19 +2,22 @@
 
 use super::types::{Message, Type};
 
-/// The names of values, with their types. One-letter names are short for the longer ones.
+/// The names of values, with their types.
 pub(super) const ROOTS: &[(&str, Message)] = &[
     ("request", Message::Request),
     ("P", Message::Principal),
     ("R", Message::Resource),
+    ("V", Message::Variables),
+    ("C", Message::Variables),
+    ("G", Message::Variables),
     ("runtime", Message::Runtime),
     ("variables", Message::Variables),
-    ("V", Message::Variables),
     ("constants", Message::Variables),
-    ("C", Message::Variables),
     ("globals", Message::Variables),
-    ("G", Message::Variables),
 ];
+
+/// How many of them are listed in advice: the rest are long names for these.
+pub(super) const ADVISED: usize = 7;
 
 /// What a name that no comprehension declares stands for: a value or a type.
 pub(super) fn root(name: &str) -> Option<Type> {

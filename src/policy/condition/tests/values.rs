@@ -151,7 +151,7 @@ fn constants_globals_and_derived_roles_are_read() {
     for (text, expected) in [
         ("C.limit == 3 && C.limit + 1.0 == 4.0 && constants.nested.x.y == 'deep'", true),
         ("'red' in C.teams && has(C.nested.x) && !has(C.nested.z)", true),
-        ("G.environment == 'test' && globals['environment'] == 'test' && 'environment' in G", true),
+        ("G.environment == 'test' && globals.environment == 'test'", true),
         ("has(G.regions.eu) && !has(G.missing) && G.regions.eu", true),
         ("'owner' in runtime.effectiveDerivedRoles && runtime.effective_derived_roles.size() == 2", true),
         ("has(runtime.effectiveDerivedRoles)", true),
