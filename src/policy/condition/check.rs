@@ -189,7 +189,7 @@ impl Checker {
         for (written, operand) in attempt.written.iter().zip(given) {
             if !self.types.fits(operand, &Type::Bool) {
                 let operand = self.types.resolve(operand);
-                return Err(advice::not_boolean(written, attempt, &operand));
+                return Err(advice::not_boolean(written, &operand));
             }
         }
         Ok(Type::Bool)
@@ -280,7 +280,7 @@ impl Checker {
             return Ok(());
         }
         let (given, wanted) = (self.types.resolve(&given), self.types.resolve(wanted));
-        Err(Problem::new(expression.id, format!("a `{wanted}` should stand here, not a `{given}`")))
+        Err(Problem::new(expression.id, format!("`{wanted}` should stand here, not `{given}`")))
     }
 }
 

@@ -85,17 +85,22 @@ pub(super) fn unknown_field(node: u64, message: Message, select: &SelectExpr) ->
 }
 
 pub(super) fn no_fields(node: u64, operand: &Type, select: &SelectExpr) -> Problem {
-    let written = chain(&select.operand).map_or_else(|| format!("`{operand}`"), |chain| format!("`{chain}`"));
-    Problem::new(node, format!("{written} has no field `{}`: it is a `{operand}`", select.field))
+    let field = &select.field;
+    Problem::new(
+        node,
+        match chain(&select.operand) {
+            Some(written) => format!("`{written}` is a `{operand}`, it has no field `{field}`"),
+            None => format!("`{operand}` has no field `{field}`"),
+        },
+    )
 }
 
 pub(super) fn not_a_range(range: &IdedExpr, given: &Type) -> Problem {
-    Problem::new(range.id, format!("a `{given}` cannot be gone through")).with_help("it must be a list or a map")
+    Problem::new(range.id, format!("`{given}` cannot be gone through")).with_help("it must be a list or a map")
 }
 
-pub(super) fn not_boolean(written: &IdedExpr, attempt: &Attempt<'_>, given: &Type) -> Problem {
-    let sign = attempt.name.trim_matches('_');
-    Problem::new(written.id, format!("`{sign}` stands between conditions, and this is a `{given}`"))
+pub(super) fn not_boolean(written: &IdedExpr, given: &Type) -> Problem {
+    Problem::new(written.id, format!("a condition should stand here, not `{given}`"))
 }
 
 pub(super) fn unknown_function(node: u64, attempt: &Attempt<'_>) -> Problem {
@@ -129,6 +134,11 @@ pub(super) fn no_overload(node: u64, attempt: &Attempt<'_>, overloads: &[Overloa
     {
         let written = chain(operand).unwrap_or_else(|| message.name().to_owned());
         return Problem::new(node, format!("`{written}` is not a map")).with_help("its fields stand after a dot");
+    }
+    if let (operators::CONDITIONAL, [test, ..], [written, ..]) = (name, given, attempt.written.as_slice())
+        && !matches!(test, Type::Bool | Type::Dyn)
+    {
+        return not_boolean(written, test);
     }
     if !overloads.iter().any(|overload| overload.is_member == attempt.is_member) {
         return if attempt.is_member {

@@ -28,15 +28,14 @@ pub(super) fn check(
         let (letter, after) = clause_letter(clause)
             .ok_or_else(|| Problem::new(node, format!("`%{clause}` is not a clause of a format")))?;
         let Some(argument) = left.next() else {
-            let message = format!("the format has more clauses than the {} arguments behind it", arguments.len());
-            return Err(Problem::new(node, message));
+            return Err(Problem::new(node, "the format has more clauses than there are arguments"));
         };
         check_argument(letter, argument, &mut type_of)?;
         rest = after;
     }
-    match left.count() {
-        0 => Ok(()),
-        unused => Err(Problem::new(node, format!("{unused} of the arguments have no clause in the format"))),
+    match left.next() {
+        None => Ok(()),
+        Some(argument) => Err(Problem::new(argument.id, "the format has no clause for this argument")),
     }
 }
 
@@ -72,14 +71,14 @@ fn check_argument(letter: char, argument: &IdedExpr, type_of: &mut impl FnMut(u6
     if fits || given == Type::Dyn {
         return Ok(());
     }
-    Err(Problem::new(argument.id, format!("`%{letter}` takes {wanted}, not a `{given}`")))
+    Err(Problem::new(argument.id, format!("`%{letter}` takes {wanted}, not `{given}`")))
 }
 
 /// `%s` takes everything that has a text, in lists and maps too.
 fn check_text(argument: &IdedExpr, type_of: &mut impl FnMut(u64) -> Type) -> Result<(), Problem> {
     let given = type_of(argument.id);
     if let Type::Message(_) = given {
-        return Err(Problem::new(argument.id, format!("`%s` does not take a `{given}`")));
+        return Err(Problem::new(argument.id, format!("`%s` does not take `{given}`")));
     }
     match &argument.expr {
         Expr::List(list) => list.elements.iter().try_for_each(|element| check_text(element, type_of)),

@@ -1,7 +1,9 @@
 //! Verdicts of the checker, each of them that of Cerbos 0.51.0.
 
+use expect_test::{Expect, expect};
+
 use super::*;
-use crate::policy::condition::parse;
+use crate::policy::condition::{Condition, parse};
 
 /// Expressions and what Cerbos 0.51.0 says of them: `ok` or `refused`, then the expression.
 const VERDICTS: &str = include_str!("../../../../tests/data/cerbos_expressions.txt");
@@ -25,26 +27,156 @@ fn what_cerbos_compiles_has_types_and_what_it_refuses_has_none() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-#[test]
-fn zz_local_differential() {
-    let Ok(path) = std::env::var("LAB") else { return };
-    let text = std::fs::read_to_string(path).unwrap();
-    let (mut n, mut bad) = (0, 0);
-    for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
-        let (wanted, text) = line.split_once(' ').unwrap();
-        let environment = Environment::cerbos();
-        let Ok((expression, _)) = parse::parse(text.trim_start(), &environment) else {
-            if wanted == "ok" {
-                println!("PARSE {text}");
+fn told(texts: &[&str], expected: Expect) {
+    let environment = Environment::cerbos().with_variables(["v"]);
+    let mut said = String::new();
+    for text in texts {
+        let outcome = match Condition::compile(text, &environment) {
+            Ok(_) => "compiles".to_owned(),
+            Err(error) => {
+                let place = error.offset.map_or("?".to_owned(), |(line, column)| format!("{line}:{column}"));
+                let help = error.help.map(|help| format!("\n    help: {help}")).unwrap_or_default();
+                format!("{place} {}{help}", error.message)
             }
-            continue;
         };
-        n += 1;
-        let found = check(&expression, &environment);
-        if found.is_ok() != (wanted == "ok") {
-            bad += 1;
-            println!("BAD {line}: {found:?}");
-        }
+        said.push_str(&format!("{text}\n    {outcome}\n"));
     }
-    println!("DONE {n} {bad}");
+    expected.assert_eq(&said);
+}
+
+#[test]
+fn the_author_is_told_the_types_and_what_to_write() {
+    told(
+        &[
+            "R.attr.n + 1.0 == 2",
+            "2 != R.attr.n + 1.0",
+            "1 in [1.0]",
+            "size(P.roles) == R.attr.n + 1.0",
+            "true ? 1 : 2.0",
+            "true ? 'a' : 1",
+            "1 ? 2 : 3",
+            "R.attr.ok && P.id",
+            "P.id\n  || true",
+            "!P.id",
+            "-P.id == 'x'",
+            "P.roles['a'] == 'x'",
+            "V['v'] == 1",
+            "P.id.name == 'x'",
+            "now().year == 2024",
+            "'a'.charAt('b') == 'c'",
+            "size(1) == 1",
+            "now(1) == now()",
+            "startsWith(P.id, 'a')",
+            "P.id.timestamp() == now()",
+            "P.roles.all(x, x == 1)",
+            "R.kind.exists(x, true)",
+            "P.roles.filter(x, size(x)) == []",
+            "timestamp(R.attr.t) < '2024-01-01'",
+            "has(P.idx)",
+            "math.abz(1) == 1",
+            "R.attr.n.lowerAsci() == 'a'",
+            "x == 1",
+            "'%d of %d'.format([1]) == ''",
+            "'%d'.format([1, 2]) == ''",
+            "'%d'.format(['a']) == ''",
+            "'%y'.format([1]) == ''",
+            "'%s'.format([P]) == ''",
+            "google.protobuf.Duration{seconds: 1} == duration('1s')",
+        ],
+        expect![[r#"
+            R.attr.n + 1.0 == 2
+                1:16 no overload matches `double == int`
+                help: numbers out of JSON are doubles: write `2.0`
+            2 != R.attr.n + 1.0
+                1:3 no overload matches `int != double`
+                help: numbers out of JSON are doubles: write `2.0`
+            1 in [1.0]
+                1:3 no overload matches `int in list(double)`
+                help: numbers out of JSON are doubles: write `1.0`
+            size(P.roles) == R.attr.n + 1.0
+                1:15 no overload matches `int == double`
+                help: convert one of the two: `int(x)` or `double(x)`
+            true ? 1 : 2.0
+                1:6 no overload matches `bool ? int : double`
+                help: numbers out of JSON are doubles: write `1.0`
+            true ? 'a' : 1
+                1:6 no overload matches `bool ? string : int`
+            1 ? 2 : 3
+                1:1 a condition should stand here, not `int`
+            R.attr.ok && P.id
+                1:16 a condition should stand here, not `string`
+            P.id
+              || true
+                1:3 a condition should stand here, not `string`
+            !P.id
+                1:1 no overload matches `!string`
+                help: there is `!bool`
+            -P.id == 'x'
+                1:1 no overload matches `-string`
+                help: there is `-double`, `-int`
+            P.roles['a'] == 'x'
+                1:9 no overload matches `list(string)[string]`
+            V['v'] == 1
+                1:3 `V` is not a map
+                help: its fields stand after a dot
+            P.id.name == 'x'
+                1:6 `P.id` is a `string`, it has no field `name`
+            now().year == 2024
+                1:7 `timestamp` has no field `year`
+            'a'.charAt('b') == 'c'
+                1:5 no overload matches `string.charAt(string)`
+                help: there is `string.charAt(int)`
+            size(1) == 1
+                1:1 no overload matches `size(int)`
+                help: there is `size(bytes)`, `size(list(A))`, `size(map(A, B))`, `size(string)`
+            now(1) == now()
+                1:1 no overload matches `now(int)`
+                help: there is `now()`
+            startsWith(P.id, 'a')
+                1:1 `startsWith` is called on a value
+                help: write `x.startsWith(...)`
+            P.id.timestamp() == now()
+                1:6 `timestamp` is not called on a value
+                help: write `timestamp(x)`
+            P.roles.all(x, x == 1)
+                1:18 no overload matches `string == int`
+            R.kind.exists(x, true)
+                1:3 `string` cannot be gone through
+                help: it must be a list or a map
+            P.roles.filter(x, size(x)) == []
+                1:19 a condition should stand here, not `int`
+            timestamp(R.attr.t) < '2024-01-01'
+                1:21 no overload matches `timestamp < string`
+            has(P.idx)
+                1:1 `P` has no field `idx`
+                help: did you mean `P.id`?
+            math.abz(1) == 1
+                1:6 unknown function `math.abz`
+                help: did you mean `math.abs`?
+            R.attr.n.lowerAsci() == 'a'
+                1:10 unknown function `lowerAsci`
+                help: did you mean `lowerAscii`?
+            x == 1
+                1:1 unknown name `x`
+                help: a condition may name: request, P, R, V, C, G, runtime
+            '%d of %d'.format([1]) == ''
+                1:12 the format has more clauses than there are arguments
+            '%d'.format([1, 2]) == ''
+                1:17 the format has no clause for this argument
+            '%d'.format(['a']) == ''
+                1:14 `%d` takes a number, not `string`
+            '%y'.format([1]) == ''
+                1:14 `%y` is not a clause of a format
+            '%s'.format([P]) == ''
+                1:14 `%s` does not take `principal`
+            google.protobuf.Duration{seconds: 1} == duration('1s')
+                1:25 unknown message type `google.protobuf.Duration`
+        "#]],
+    );
+}
+
+#[test]
+fn native_conditions_are_not_checked() {
+    assert!(Condition::compile("1 == 1.0", &Environment::cerbos()).is_err());
+    assert!(Condition::compile("1 == 1.0", &Environment::native(&[])).is_ok());
 }

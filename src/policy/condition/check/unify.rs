@@ -6,8 +6,8 @@
 
 use super::types::Type;
 
-/// How many steps one expression may take. A condition of the greatest length takes a tenth of them.
-const STEPS: usize = 1 << 20;
+/// How many steps one expression may take. The longest conditions take a tenth of them.
+const STEPS: usize = 1 << 18;
 
 /// How deep types may nest, with the variables in them followed.
 const DEPTH: usize = 128;
