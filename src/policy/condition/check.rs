@@ -107,7 +107,7 @@ impl Checker {
             | Type::Timestamp
             | Type::Duration
             | Type::List(_)
-            | Type::TypeOf(_) => return Err(advice::no_fields(expression.id, &operand, select)),
+            | Type::Meta(_) => return Err(advice::no_fields(expression.id, &operand, select)),
         };
         Ok(if select.test { Type::Bool } else { self.types.substitute(&field) })
     }
@@ -268,7 +268,7 @@ impl Checker {
             | Type::Bytes
             | Type::Timestamp
             | Type::Duration
-            | Type::TypeOf(_)
+            | Type::Meta(_)
             | Type::Message(_) => Err(advice::not_a_range(&comprehension.iter_range, range)),
         }
     }

@@ -192,11 +192,11 @@ fn numbers(attempt: &Attempt<'_>, given: &[Type]) -> Option<String> {
     let [left, right] = operands else {
         return None;
     };
-    let element = |operand: &Type| match operand {
-        Type::List(element) | Type::Map(element, _) => (**element).clone(),
-        other => other.clone(),
+    let (left, right) = match (left, right) {
+        (Type::List(left), Type::List(right)) => (&**left, &**right),
+        (left, Type::List(right) | Type::Map(right, _)) if attempt.name == operators::IN => (left, &**right),
+        pair => pair,
     };
-    let (left, right) = (element(left), element(right));
     if !left.is_number() || !right.is_number() || left == right || !is_operator(&attempt.name) {
         return None;
     }
@@ -204,7 +204,7 @@ fn numbers(attempt: &Attempt<'_>, given: &[Type]) -> Option<String> {
         Some(Expr::Literal(LiteralValue::Int(number))) => Some(*number.inner()),
         _ => None,
     };
-    let number = match (&left, &right) {
+    let number = match (left, right) {
         (Type::Int, Type::Double) => literal(0),
         (Type::Double, Type::Int) => literal(1),
         _ => None,

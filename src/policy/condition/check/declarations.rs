@@ -36,7 +36,7 @@ pub(super) fn type_named(name: &str) -> Option<Type> {
         "map" => Type::map(Type::Dyn, Type::Dyn),
         "null_type" => Type::Null,
         "string" => Type::String,
-        "type" => Type::type_of(Type::Dyn),
+        "type" => Type::meta(Type::Dyn),
         "uint" => Type::Uint,
         "google.protobuf.Duration" => Type::Duration,
         "google.protobuf.Timestamp" => Type::Timestamp,
@@ -46,7 +46,7 @@ pub(super) fn type_named(name: &str) -> Option<Type> {
         "cerbos.lib.spiffeMatcher" => Type::Message(Message::SpiffeMatcher),
         _ => return None,
     };
-    Some(Type::type_of(named))
+    Some(Type::meta(named))
 }
 
 /// The fields of a message in the spelling that is advised.

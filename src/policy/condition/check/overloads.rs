@@ -34,7 +34,7 @@ pub(super) enum Shape {
     Duration,
     List(&'static Shape),
     Map(&'static Shape, &'static Shape),
-    TypeOf(&'static Shape),
+    Meta(&'static Shape),
     Message(Message),
     A,
     B,
@@ -90,7 +90,7 @@ impl Shape {
             Self::Duration => Type::Duration,
             Self::List(element) => Type::list(element.instance(a, b)),
             Self::Map(key, value) => Type::map(key.instance(a, b), value.instance(a, b)),
-            Self::TypeOf(value) => Type::type_of(value.instance(a, b)),
+            Self::Meta(value) => Type::meta(value.instance(a, b)),
             Self::Message(message) => Type::Message(message),
             Self::A => a.clone(),
             Self::B => b.clone(),
@@ -104,7 +104,7 @@ impl Shape {
             Self::B => "B".to_owned(),
             Self::List(element) => format!("list({})", element.written()),
             Self::Map(key, value) => format!("map({}, {})", key.written(), value.written()),
-            Self::TypeOf(value) => format!("type({})", value.written()),
+            Self::Meta(value) => format!("type({})", value.written()),
             Self::Dyn
             | Self::Bool
             | Self::Int

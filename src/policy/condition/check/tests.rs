@@ -45,7 +45,7 @@ fn told(texts: &[&str], expected: Expect) {
 }
 
 #[test]
-fn the_author_is_told_the_types_and_what_to_write() {
+fn numbers_that_clash_are_told_with_what_to_write() {
     told(
         &[
             "R.attr.n + 1.0 == 2",
@@ -54,34 +54,8 @@ fn the_author_is_told_the_types_and_what_to_write() {
             "size(P.roles) == R.attr.n + 1.0",
             "true ? 1 : 2.0",
             "true ? 'a' : 1",
-            "1 ? 2 : 3",
-            "R.attr.ok && P.id",
-            "P.id\n  || true",
-            "!P.id",
-            "-P.id == 'x'",
-            "P.roles['a'] == 'x'",
-            "V['v'] == 1",
-            "P.id.name == 'x'",
-            "now().year == 2024",
-            "'a'.charAt('b') == 'c'",
-            "size(1) == 1",
-            "now(1) == now()",
-            "startsWith(P.id, 'a')",
-            "P.id.timestamp() == now()",
-            "P.roles.all(x, x == 1)",
-            "R.kind.exists(x, true)",
-            "P.roles.filter(x, size(x)) == []",
-            "timestamp(R.attr.t) < '2024-01-01'",
-            "has(P.idx)",
-            "math.abz(1) == 1",
-            "R.attr.n.lowerAsci() == 'a'",
-            "x == 1",
-            "'%d of %d'.format([1]) == ''",
-            "'%d'.format([1, 2]) == ''",
-            "'%d'.format(['a']) == ''",
-            "'%y'.format([1]) == ''",
-            "'%s'.format([P]) == ''",
-            "google.protobuf.Duration{seconds: 1} == duration('1s')",
+            "[1] == [1.0]",
+            "2u * R.attr.n == 2",
         ],
         expect![[r#"
             R.attr.n + 1.0 == 2
@@ -101,6 +75,31 @@ fn the_author_is_told_the_types_and_what_to_write() {
                 help: numbers out of JSON are doubles: write `1.0`
             true ? 'a' : 1
                 1:6 no overload matches `bool ? string : int`
+            [1] == [1.0]
+                1:5 no overload matches `list(int) == list(double)`
+                help: convert one of the two: `int(x)` or `double(x)`
+            2u * R.attr.n == 2
+                1:15 no overload matches `uint == int`
+                help: convert one of the two: `uint(x)` or `int(x)`
+        "#]],
+    );
+}
+
+#[test]
+fn the_author_is_told_where_a_condition_or_another_value_should_stand() {
+    told(
+        &[
+            "1 ? 2 : 3",
+            "R.attr.ok && P.id",
+            "P.id\n  || true",
+            "!P.id",
+            "-P.id == 'x'",
+            "P.roles['a'] == 'x'",
+            "V['v'] == 1",
+            "P.id.name == 'x'",
+            "now().year == 2024",
+        ],
+        expect![[r#"
             1 ? 2 : 3
                 1:1 a condition should stand here, not `int`
             R.attr.ok && P.id
@@ -123,6 +122,26 @@ fn the_author_is_told_the_types_and_what_to_write() {
                 1:6 `P.id` is a `string`, it has no field `name`
             now().year == 2024
                 1:7 `timestamp` has no field `year`
+        "#]],
+    );
+}
+
+#[test]
+fn a_function_is_told_with_the_types_that_it_takes() {
+    told(
+        &[
+            "'a'.charAt('b') == 'c'",
+            "size(1) == 1",
+            "now(1) == now()",
+            "startsWith(P.id, 'a')",
+            "P.id.timestamp() == now()",
+            "P.roles.all(x, x == 1)",
+            "R.kind.exists(x, true)",
+            "timestamp(R.attr.t) < '2024-01-01'",
+            "math.abz(1) == 1",
+            "R.attr.n.lowerAsci() == 'a'",
+        ],
+        expect![[r#"
             'a'.charAt('b') == 'c'
                 1:5 no overload matches `string.charAt(string)`
                 help: there is `string.charAt(int)`
@@ -143,22 +162,29 @@ fn the_author_is_told_the_types_and_what_to_write() {
             R.kind.exists(x, true)
                 1:3 `string` cannot be gone through
                 help: it must be a list or a map
-            P.roles.filter(x, size(x)) == []
-                1:19 a condition should stand here, not `int`
             timestamp(R.attr.t) < '2024-01-01'
                 1:21 no overload matches `timestamp < string`
-            has(P.idx)
-                1:1 `P` has no field `idx`
-                help: did you mean `P.id`?
             math.abz(1) == 1
                 1:6 unknown function `math.abz`
                 help: did you mean `math.abs`?
             R.attr.n.lowerAsci() == 'a'
                 1:10 unknown function `lowerAsci`
                 help: did you mean `lowerAscii`?
-            x == 1
-                1:1 unknown name `x`
-                help: a condition may name: request, P, R, V, C, G, runtime
+        "#]],
+    );
+}
+
+#[test]
+fn a_format_and_its_arguments_go_together() {
+    told(
+        &[
+            "'%d of %d'.format([1]) == ''",
+            "'%d'.format([1, 2]) == ''",
+            "'%d'.format(['a']) == ''",
+            "'%y'.format([1]) == ''",
+            "'%s'.format([P]) == ''",
+        ],
+        expect![[r#"
             '%d of %d'.format([1]) == ''
                 1:12 the format has more clauses than there are arguments
             '%d'.format([1, 2]) == ''
@@ -169,6 +195,28 @@ fn the_author_is_told_the_types_and_what_to_write() {
                 1:14 `%y` is not a clause of a format
             '%s'.format([P]) == ''
                 1:14 `%s` does not take `principal`
+        "#]],
+    );
+}
+
+#[test]
+fn a_range_and_a_name_are_told_where_they_stand() {
+    told(
+        &[
+            "P.roles.filter(x, size(x)) == []",
+            "has(P.idx)",
+            "x == 1",
+            "google.protobuf.Duration{seconds: 1} == duration('1s')",
+        ],
+        expect![[r#"
+            P.roles.filter(x, size(x)) == []
+                1:19 a condition should stand here, not `int`
+            has(P.idx)
+                1:1 `P` has no field `idx`
+                help: did you mean `P.id`?
+            x == 1
+                1:1 unknown name `x`
+                help: a condition may name: request, P, R, V, C, G, runtime
             google.protobuf.Duration{seconds: 1} == duration('1s')
                 1:25 unknown message type `google.protobuf.Duration`
         "#]],

@@ -26,7 +26,7 @@ pub(super) enum Type {
     List(Rc<Type>),
     Map(Rc<Type>, Rc<Type>),
     /// The type itself as a value, as in `type(x) == int`.
-    TypeOf(Rc<Type>),
+    Meta(Rc<Type>),
     Message(Message),
     /// A type that is not known yet.
     Variable(usize),
@@ -57,8 +57,8 @@ impl Type {
         Self::Map(Rc::new(key), Rc::new(value)).bounded()
     }
 
-    pub(super) fn type_of(value: Self) -> Self {
-        Self::TypeOf(Rc::new(value)).bounded()
+    pub(super) fn meta(value: Self) -> Self {
+        Self::Meta(Rc::new(value)).bounded()
     }
 
     fn bounded(self) -> Self {
@@ -73,7 +73,7 @@ impl Type {
     /// The types that it is made of.
     pub(super) fn parts(&self) -> [Option<&Rc<Self>>; 2] {
         match self {
-            Self::List(part) | Self::TypeOf(part) => [Some(part), None],
+            Self::List(part) | Self::Meta(part) => [Some(part), None],
             Self::Map(key, value) => [Some(key), Some(value)],
             Self::Dyn
             | Self::Null
@@ -105,7 +105,7 @@ impl fmt::Display for Type {
         f.write_str(match self {
             Self::List(element) => return write!(f, "list({element})"),
             Self::Map(key, value) => return write!(f, "map({key}, {value})"),
-            Self::TypeOf(value) => return write!(f, "type({value})"),
+            Self::Meta(value) => return write!(f, "type({value})"),
             Self::Dyn | Self::Variable(_) => "dyn",
             Self::Null => "null",
             Self::Bool => "bool",

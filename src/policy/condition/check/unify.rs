@@ -91,7 +91,7 @@ impl Unifier {
         self.step(Type::Dyn, |this| match given {
             Type::List(element) => Type::list(this.filled(element, dynamic)),
             Type::Map(key, value) => Type::map(this.filled(key, dynamic), this.filled(value, dynamic)),
-            Type::TypeOf(value) => Type::type_of(this.filled(value, dynamic)),
+            Type::Meta(value) => Type::meta(this.filled(value, dynamic)),
             Type::Variable(variable) => match this.binding(*variable) {
                 Some(bound) => this.filled(&bound, dynamic),
                 None if dynamic => Type::Dyn,
@@ -134,7 +134,7 @@ impl Unifier {
                 return matches!(this.stand_for(wanted, *variable), Substitution::Fits);
             }
             match (given, wanted) {
-                (Type::Dyn, _) | (_, Type::Dyn) | (Type::TypeOf(_), Type::TypeOf(_)) => true,
+                (Type::Dyn, _) | (_, Type::Dyn) | (Type::Meta(_), Type::Meta(_)) => true,
                 (Type::Null, other) | (other, Type::Null) => other.is_nullable(),
                 (Type::List(given), Type::List(wanted)) => this.fit(given, wanted),
                 (Type::Map(given, value), Type::Map(wanted, other)) => {
@@ -187,7 +187,7 @@ impl Unifier {
             | Type::Duration
             | Type::List(_)
             | Type::Map(..)
-            | Type::TypeOf(_)
+            | Type::Meta(_)
             | Type::Message(_) => within.parts().into_iter().flatten().any(|part| this.occurs(variable, part)),
         })
     }
@@ -207,7 +207,7 @@ fn is_as_general(first: &Type, second: &Type) -> bool {
         (Type::Map(first, value), Type::Map(second, other)) => {
             is_as_general(first, second) && is_as_general(value, other)
         }
-        (Type::TypeOf(_), Type::TypeOf(_)) => true,
+        (Type::Meta(_), Type::Meta(_)) => true,
         (first, second) => first == second,
     }
 }

@@ -1,6 +1,6 @@
 //! The standard library.
 
-use super::Shape::{A, Bool, Bytes, Double, Duration, Dyn, Int, String, Timestamp, TypeOf, Uint};
+use super::Shape::{A, Bool, Bytes, Double, Duration, Dyn, Int, Meta, String, Timestamp, Uint};
 use super::{Function, LIST_OF_A, MAP_OF_A_TO_B, Overload, global, member};
 use crate::policy::condition::check::types::Message;
 
@@ -48,7 +48,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         ],
     ),
     ("timestamp", &[global(&[Timestamp], Timestamp), global(&[Int], Timestamp), global(&[String], Timestamp)]),
-    ("type", &[global(&[A], TypeOf(&A))]),
+    ("type", &[global(&[A], Meta(&A))]),
     ("uint", &[global(&[Uint], Uint), global(&[Double], Uint), global(&[Int], Uint), global(&[String], Uint)]),
     (
         "size",
