@@ -27,6 +27,7 @@ use self::types::Type;
 use self::unify::{Unifier, most_general};
 use super::compile::Problem;
 use super::environment::{Environment, Profile};
+use super::functions;
 
 /// The operators that take any number of booleans.
 const LOGIC: [&str; 2] = [operators::LOGICAL_AND, operators::LOGICAL_OR];
@@ -180,7 +181,7 @@ impl Checker {
         let chain = advice::chain(target)?;
         let space = chain.strip_prefix('.').unwrap_or(&chain);
         let qualified = format!("{space}.{name}");
-        let is_free = overloads::is_namespace(space) && !self.locals.iter().any(|(local, _)| local == space);
+        let is_free = functions::NAMESPACES.contains(&space) && !self.locals.iter().any(|(local, _)| local == space);
         (is_free || overloads::find(&qualified).is_some()).then_some(qualified)
     }
 

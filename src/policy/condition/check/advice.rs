@@ -3,28 +3,15 @@
 use cel::common::ast::{Expr, IdedExpr, LiteralValue, SelectExpr, operators};
 
 use super::super::compile::Problem;
+use super::super::environment::Profile;
+use super::super::functions::{self, Style};
 use super::super::suggest::closest;
 use super::declarations::{self, ADVISED, ROOTS};
-use super::overloads::{self, Overload, Shape};
+use super::overloads::{Overload, Shape};
 use super::types::{Message, Type};
 
 /// How many ways to call a function are listed.
 const LISTED: usize = 4;
-
-/// The macros that the parser knows with other arguments.
-const MACROS: &[&str] = &[
-    "all",
-    "exists",
-    "existsOne",
-    "exists_one",
-    "filter",
-    "has",
-    "map",
-    "sortBy",
-    "transformList",
-    "transformMap",
-    "transformMapEntry",
-];
 
 /// A call, as it is written.
 pub(super) struct Attempt<'e> {
@@ -103,27 +90,17 @@ pub(super) fn not_boolean(written: &IdedExpr, given: &Type) -> Problem {
     Problem::new(written.id, format!("a condition should stand here, not `{given}`"))
 }
 
+/// A function that is not declared; `functions` knows the names that are near, and those of later versions.
 pub(super) fn unknown_function(node: u64, attempt: &Attempt<'_>) -> Problem {
-    let name = attempt.name.as_str();
-    match name {
-        "has" => return misused(node, name).with_help("write `has(a.b)`"),
-        "map" | "all" | "exists" | "exists_one" | "existsOne" | "filter" => {
-            return misused(node, name).with_help("with one variable and one expression, as in `list.all(x, x != 0)`");
-        }
-        _ => {}
+    let style = match (attempt.is_member, attempt.name.contains('.')) {
+        (true, _) => Style::Member,
+        (false, true) => Style::Namespaced,
+        (false, false) => Style::Global,
+    };
+    match functions::check(Profile::Cerbos, &attempt.name, style) {
+        Err(unknown) => Problem::at(node)(unknown),
+        Ok(()) => Problem::new(node, format!("unknown function `{}`", attempt.name)),
     }
-    if MACROS.contains(&name) {
-        return misused(node, name);
-    }
-    let problem = Problem::new(node, format!("unknown function `{name}`"));
-    match closest(name, overloads::names().chain(MACROS.iter().copied())) {
-        Some(known) => problem.with_help(&format!("did you mean `{known}`?")),
-        None => problem,
-    }
-}
-
-fn misused(node: u64, name: &str) -> Problem {
-    Problem::new(node, format!("`{name}` is not written like that"))
 }
 
 /// No overload takes these types.

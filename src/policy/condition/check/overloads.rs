@@ -58,18 +58,6 @@ pub(super) fn find(name: &str) -> Option<&'static [Overload]> {
     functions().find(|(known, _)| *known == name).map(|(_, overloads)| *overloads)
 }
 
-/// Do names of functions begin with that name and a dot?
-pub(super) fn is_namespace(name: &str) -> bool {
-    functions().any(|(known, _)| known.strip_prefix(name).is_some_and(|rest| rest.starts_with('.')))
-}
-
-/// The names that can be written.
-pub(super) fn names() -> impl Iterator<Item = &'static str> {
-    functions()
-        .map(|(name, _)| *name)
-        .filter(|name| name.chars().all(|c| c.is_ascii_alphanumeric() || "_.".contains(c)))
-}
-
 fn functions() -> impl Iterator<Item = &'static Function> {
     let tables = [operators::FUNCTIONS, standard::FUNCTIONS, extensions::FUNCTIONS, cerbos::FUNCTIONS];
     tables.into_iter().flatten()
@@ -134,6 +122,5 @@ mod tests {
             assert!(overloads.iter().all(|overload| !overload.is_member || !overload.takes.is_empty()), "{name}");
         }
         assert_eq!(seen.len(), functions().count());
-        assert!(names().all(|name| !name.contains('@')));
     }
 }
