@@ -260,3 +260,33 @@ fn native_conditions_are_not_checked() {
     assert!(Condition::compile("1 == 1.0", &Environment::cerbos()).is_err());
     assert!(Condition::compile("1 == 1.0", &Environment::native(&[])).is_ok());
 }
+
+#[test]
+fn types_that_double_are_refused_in_time() {
+    let names: Vec<String> = (0..14).map(|number| format!("x{number}")).collect();
+    let doubled: Vec<String> =
+        names.windows(2).map(|pair| format!("{0} == [{{{1}: {1}}}]", pair[0], pair[1])).collect();
+    let read = vec!["x0.all(x, true)"; 40];
+    let body = format!("{} && {}", doubled.join(" && "), read.join(" && "));
+    let text = names.iter().rev().fold(body, |body, name| format!("cel.bind({name}, [], {body})"));
+    let began = std::time::Instant::now();
+    let refused = verdict(&text).unwrap_err();
+    assert!(refused.contains("too involved"), "{refused}");
+    assert!(began.elapsed().as_secs() < 10);
+}
+
+#[test]
+fn the_longest_conditions_are_checked() {
+    let units = [
+        "R.attr.n + 1.0 == 2.0 && ",
+        "P.roles.exists(r, r in ['a', 'b']) && ",
+        "math.greatest(1, 2.5) < 3 && ",
+        "{'a': [1]}.a == [] && ",
+    ];
+    for unit in units {
+        let text = format!("{}true", unit.repeat((crate::policy::condition::LENGTH - 4) / unit.len()));
+        assert_eq!(verdict(&text), Ok(()), "{unit}");
+    }
+    let list = format!("R.attr.x in [{}]", vec!["1.5"; 1000].join(","));
+    assert_eq!(verdict(&list), Ok(()));
+}
