@@ -2,6 +2,9 @@
 //!
 //! `*` and `?` stay within a part, `**` does not, a lone `*` is everything. `[abc]`, `[!a-c]`, `{p,q}` and `\` as in shells.
 
+/// The name of a resource in a rule: it has the same wildcards.
+pub(crate) type Glob = ActionPattern;
+
 /// The name of an action in a rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ActionPattern {
