@@ -21,14 +21,14 @@ use crate::{
 use message::{Message, Text};
 
 pub(super) use condition::{MatchDoc, OutputDoc};
-pub(super) use derived_roles::{DerivedRolesDoc, RoleDefinitionDoc};
+pub(super) use derived_roles::DerivedRolesDoc;
 pub(super) use export::{ExportConstantsDoc, ExportVariablesDoc};
 pub(super) use message::Text as TextDoc;
 pub(super) use names::{KEYWORDS, is_identifier, sanitise};
-pub(super) use parameters::{ConstantDoc, ImportsDoc, ParametersDoc, VariableDoc};
-pub(super) use principal::{PrincipalPolicyDoc, PrincipalRuleDoc};
-pub(super) use resource::{ResourcePolicyDoc, ResourceRuleDoc, SchemaDoc};
-pub(super) use role::{RolePolicyDoc, RoleRuleDoc};
+pub(super) use parameters::{ConstantDoc, ParametersDoc, VariableDoc};
+pub(super) use principal::PrincipalPolicyDoc;
+pub(super) use resource::{ResourcePolicyDoc, SchemaDoc};
+pub(super) use role::RolePolicyDoc;
 
 /// The version of a role policy that names none.
 const DEFAULT_VERSION: &str = "default";
@@ -104,7 +104,11 @@ pub(crate) fn read_document(map: MapCursor<'_>) -> Option<Document<'_>> {
     let exports = matches!(kind, "exportVariables" | "exportConstants");
     let variables = match variables {
         Some(at) if exports => {
-            at.error_with_help(codes::CERBOS, format!("`variables` cannot stand beside `{kind}`"), "define them inside");
+            at.error_with_help(
+                codes::CERBOS,
+                format!("`variables` cannot stand beside `{kind}`"),
+                "define them inside",
+            );
             Vec::new()
         }
         Some(at) => parameters::read_variables(&at),
@@ -176,11 +180,8 @@ impl HeaderReader {
 
     fn permissions(&self, message: &mut Message<'_>) -> Option<ScopePermissions> {
         let is_role = self.what == "role";
-        let default = if is_role {
-            ScopePermissions::RequireParentalConsentForAllows
-        } else {
-            ScopePermissions::OverrideParent
-        };
+        let default =
+            if is_role { ScopePermissions::RequireParentalConsentForAllows } else { ScopePermissions::OverrideParent };
         let Some(at) = message.take_or_null("scopePermissions", "scope_permissions") else { return Some(default) };
         let words = [
             ("SCOPE_PERMISSIONS_UNSPECIFIED", default),
@@ -207,7 +208,8 @@ fn read_effect(message: &mut Message<'_>) -> Option<Effect> {
         return None;
     };
     // The protocol has a word for nothing before these.
-    let words = [("EFFECT_UNSPECIFIED", None), ("EFFECT_ALLOW", Some(Effect::Allow)), ("EFFECT_DENY", Some(Effect::Deny))];
+    let words =
+        [("EFFECT_UNSPECIFIED", None), ("EFFECT_ALLOW", Some(Effect::Allow)), ("EFFECT_DENY", Some(Effect::Deny))];
     let found = message::word(&at, &words, Some(None))?;
     if found.is_none() {
         at.error_with_help(codes::WORD, "the rule has no effect", "write `EFFECT_ALLOW` or `EFFECT_DENY`");

@@ -168,7 +168,10 @@ pub(super) fn word<T: Copy>(at: &Cursor<'_>, words: &[(&str, T)], null: Option<T
     if found.is_none() {
         // The first word stands for none.
         let known: Vec<_> = words.iter().skip(1).map(|(word, _)| format!("`{word}`")).collect();
-        let message = at.node().as_text().map_or("the number is not known here".to_owned(), |text| format!("`{text}` is not known here"));
+        let message = at
+            .node()
+            .as_text()
+            .map_or("the number is not known here".to_owned(), |text| format!("`{text}` is not known here"));
         at.error_with_help(codes::WORD, message, format!("write {}", known.join(" or ")));
     }
     found.map(|(_, value)| *value)
