@@ -8,13 +8,11 @@ use jsonschema::{
 };
 use serde_json::Value;
 
-use super::{ValidationError, ValidationSource};
-
 /// The most findings about one set of attributes.
 const MOST: usize = 100;
 
 /// The findings, without those that follow from another at the same place.
-pub(super) fn tell<'f>(flaws: impl Iterator<Item = Flaw<'f>>, source: ValidationSource) -> Vec<ValidationError> {
+pub(super) fn tell<'f>(flaws: impl Iterator<Item = Flaw<'f>>) -> Vec<(Box<str>, Box<str>)> {
     let mut leaves = Vec::new();
     for flaw in flaws {
         gather(flaw, &mut leaves);
@@ -41,7 +39,7 @@ pub(super) fn tell<'f>(flaws: impl Iterator<Item = Flaw<'f>>, source: Validation
     }
     let error = |(leaf, message): (Leaf, String)| {
         let path = if leaf.path.is_empty() { "/".into() } else { leaf.path.into() };
-        ValidationError { path, message: message.into(), source }
+        (path, message.into())
     };
     told.into_iter().map(error).collect()
 }
