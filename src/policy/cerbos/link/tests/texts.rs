@@ -31,10 +31,13 @@ fn every_kind_of_file_is_read_in_both_spellings() {
 
 #[test]
 fn what_is_no_policy_file_is_told() {
-    check(&[("a.yaml", "description: nothing\n")], &expect![[r#"
+    check(
+        &[("a.yaml", "description: nothing\n")],
+        &expect![[r#"
         error[P023]: the file holds no policy
           --> a.yaml:1:1
-          help: write one of `resourcePolicy`, `principalPolicy`, `rolePolicy`, `derivedRoles`, `exportVariables`, `exportConstants`"#]]);
+          help: write one of `resourcePolicy`, `principalPolicy`, `rolePolicy`, `derivedRoles`, `exportVariables`, `exportConstants`"#]],
+    );
     check(
         &[("a.yaml", "resourcePolicy: { resource: a, version: default }\nderivedRoles: { name: a }\nextra: 1\n")],
         &expect![[r#"
@@ -46,10 +49,13 @@ fn what_is_no_policy_file_is_told() {
               --> a.yaml:3:15  (derivedRoles)
               help: a file holds one policy"#]],
     );
-    check(&[("a.yaml", "variables: { a: '1' }\nexportVariables: { name: a }\n")], &expect![[r#"
+    check(
+        &[("a.yaml", "variables: { a: '1' }\nexportVariables: { name: a }\n")],
+        &expect![[r#"
         error[P023]: `variables` cannot stand beside `exportVariables`
           --> a.yaml:2:12  (variables)
-          help: define them inside"#]]);
+          help: define them inside"#]],
+    );
     check(
         &[("a.yaml", "resourcePolicy: { resource: a, version: default, scope: a, rules: null, variables: null }\n")],
         &expect![[r#"
@@ -169,10 +175,13 @@ fn names_that_do_not_fit_are_told() {
 fn policies_with_one_name_are_told() {
     let text = policy("").replace("contact", "'album:object'");
     let other = policy("").replace("contact", "album/object");
-    check(&[("a.yaml", &text), ("b.yaml", &other)], &expect![[r#"
+    check(
+        &[("a.yaml", &text), ("b.yaml", &other)],
+        &expect![[r#"
         error[P003]: there is a policy `resource.album_object.vdefault` already
           --> b.yaml:3:13  (resourcePolicy.resource)
-          help: the other one is in a.yaml; names that differ only in `-`, `:`, `@` and `/` are one name"#]]);
+          help: the other one is in a.yaml; names that differ only in `-`, `:`, `@` and `/` are one name"#]],
+    );
 }
 
 #[test]
@@ -180,7 +189,9 @@ fn imports_that_lead_nowhere_and_scopes_without_parents_are_told() {
     let text = policy(
         "  scope: acme.hr\n  importDerivedRoles: [nowhere]\n  variables: { import: [nowhere] }\n  constants: { import: [nowhere] }\n  rules:\n  - { actions: [a], derivedRoles: [owner], effect: EFFECT_ALLOW }\n",
     );
-    check(&[("a.yaml", &text)], &expect![[r#"
+    check(
+        &[("a.yaml", &text)],
+        &expect![[r#"
         error[P033]: the scope `acme.hr` needs the policy `resource.contact.vdefault/acme`, and there is none
           --> a.yaml:5:10  (resourcePolicy.scope)
           help: each level of a scope has a policy of its own, up to the one without a scope; a disabled one does not count
@@ -203,7 +214,8 @@ fn imports_that_lead_nowhere_and_scopes_without_parents_are_told() {
 
         error[P027]: the derived role `owner` is not defined in any import
           --> a.yaml:10:36  (resourcePolicy.rules[0].derivedRoles[0])
-          help: name the set that defines it under `importDerivedRoles`, or correct the name"#]]);
+          help: name the set that defines it under `importDerivedRoles`, or correct the name"#]],
+    );
     let text = policy(
         "  importDerivedRoles: [roles, other]\n  rules:\n  - { actions: [a], derivedRoles: [owner], effect: EFFECT_ALLOW }\n",
     );
@@ -244,7 +256,7 @@ fn variables_are_told_where_they_go_wrong() {
               --> a.yaml:8:63  (resourcePolicy.variables.local.f)
               help: keep one of them, or give one another name
 
-            error[P032]: the constant `nope` is not defined in the variable `e`
+            error[P032]: the variable `e` uses the constant `nope`, which is not defined
               --> a.yaml:8:52  (resourcePolicy.variables.local.e)
               help: define it under `constants`, in the policy or in a file that it imports
 
@@ -272,7 +284,7 @@ fn variables_are_told_where_they_go_wrong() {
               --> a.yaml:10:143  (resourcePolicy.rules[0].output.when.ruleActivated)
               help: an expression is CEL, as in `R.attr.owner == P.id`
 
-            error[P032]: the constant `y` is not defined in the variable `x`
+            error[P032]: the variable `x` uses the constant `y`, which is not defined
               --> b.yaml:2:55  (exportVariables.definitions.x)
               help: define it under `constants`, in the policy or in a file that it imports
 
@@ -287,14 +299,17 @@ fn a_schema_that_cannot_be_used_is_an_error_only_where_schemas_are_enforced() {
     let text = policy(
         "  schemas: { principalSchema: { ref: 'https://example.com/a.json' }, resourceSchema: { ref: 'cerbos:///b.json' } }\n",
     );
-    check(&[("a.yaml", &text)], &expect![[r#"
+    check(
+        &[("a.yaml", &text)],
+        &expect![[r#"
         error[P034]: the schema `https://example.com/a.json` cannot be used: schema https://example.com/a.json doesn't exist
           --> a.yaml:5:38  (resourcePolicy.schemas.principalSchema.ref)
           help: schemas are files in the folder `_schemas` at the root of the policies, as in `cerbos:///user.json`
 
         error[P034]: the schema `cerbos:///b.json` cannot be used: schema _schemas/b.json doesn't exist
           --> a.yaml:5:93  (resourcePolicy.schemas.resourceSchema.ref)
-          help: schemas are files in the folder `_schemas` at the root of the policies, as in `cerbos:///user.json`"#]]);
+          help: schemas are files in the folder `_schemas` at the root of the policies, as in `cerbos:///user.json`"#]],
+    );
     let files = [SourceFile { name: "a.yaml".into(), text: format!("apiVersion: api.cerbos.dev/v1\n{text}") }];
     let (environment, schemas) = (Environment::cerbos(), Schemas::default());
     let linking = Linking { environment: &environment, schemas: &schemas, schemas_enforced: false };
