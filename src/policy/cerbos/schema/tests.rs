@@ -222,6 +222,7 @@ fn schemas_that_lead_in_circles_or_far_are_refused() {
         r##"{"$defs":{"a":{"$ref":"#/$defs/b"},"b":{"if":{"$ref":"#/$defs/a"}}}}"##,
         r##"{"$dynamicAnchor":"top","oneOf":[{"$dynamicRef":"#top"}]}"##,
         r##"{"dependentSchemas":{"a":{"$ref":"a.json#"}}}"##,
+        r##"{"properties":{"default":{"$ref":"#/properties/default"}}}"##,
     ] {
         assert!(one(circle).is_err(), "{circle}");
     }

@@ -71,35 +71,29 @@ fn gather(flaw: Flaw<'_>, leaves: &mut Vec<Leaf>) {
     let at = flaw.evaluation_path().as_str().to_owned();
     let value = flaw.instance().clone().into_owned();
     let parts = flaw.into_parts();
-    match parts.kind {
-        Kind::AnyOf { context } | Kind::OneOfNotValid { context } => {
-            context.into_iter().flatten().for_each(|inner| gather(inner, leaves));
-        }
-        Kind::UnevaluatedProperties { unexpected } => {
-            let leaf = |name: &String| Leaf {
-                path: format!("{path}/{}", escape(name)),
-                parent: at.clone(),
-                keyword: "unevaluatedProperties".to_owned(),
-                message: "not allowed".to_owned(),
-            };
-            leaves.extend(unexpected.iter().map(leaf));
-        }
-        Kind::PropertyNames { error } => {
-            let first = leaves.len();
-            let name = error.instance().as_str().map(escape).unwrap_or_default();
-            gather(*error, leaves);
-            leaves.iter_mut().skip(first).for_each(|leaf| leaf.path = format!("{path}/{name}"));
-        }
-        Kind::Required { property } if at.ends_with("/dependentRequired") => {
-            let message =
-                format!("property {} is required beside another", quoted(property.as_str().unwrap_or_default()));
-            leaves.push(Leaf { path, parent: at, keyword: "dependentRequired".to_owned(), message });
-        }
-        kind => {
-            let parent = at.rsplit_once('/').map_or("", |(parent, _)| parent).to_owned();
-            let message = words(&kind, &value);
-            leaves.push(Leaf { path, parent, keyword: kind.keyword().to_owned(), message });
-        }
+    if let Kind::AnyOf { context } | Kind::OneOfNotValid { context } = parts.kind {
+        context.into_iter().flatten().for_each(|inner| gather(inner, leaves));
+    } else if let Kind::PropertyNames { error } = parts.kind {
+        let first = leaves.len();
+        let name = error.instance().as_str().map(escape).unwrap_or_default();
+        gather(*error, leaves);
+        leaves.iter_mut().skip(first).for_each(|leaf| leaf.path = format!("{path}/{name}"));
+    } else if let Kind::UnevaluatedProperties { unexpected } = &parts.kind {
+        let leaf = |name: &String| Leaf {
+            path: format!("{path}/{}", escape(name)),
+            parent: at.clone(),
+            keyword: parts.kind.keyword().to_owned(),
+            message: "not allowed".to_owned(),
+        };
+        leaves.extend(unexpected.iter().map(leaf));
+    } else {
+        let (parent, keyword) = at.rsplit_once('/').unwrap_or(("", &at));
+        let message = if let (Kind::Required { property }, "dependentRequired") = (&parts.kind, keyword) {
+            format!("property {} is required beside another", quoted(property.as_str().unwrap_or_default()))
+        } else {
+            words(&parts.kind, &value)
+        };
+        leaves.push(Leaf { path, parent: parent.to_owned(), keyword: keyword.to_owned(), message });
     }
 }
 
