@@ -17,6 +17,7 @@ mod read;
 mod route;
 mod rule;
 
+pub use cerbos::SchemaFile;
 pub use codes::CODES;
 pub use compile::World;
 pub use decision::{Body, Decision, DenyReason, Query, RuleId};
@@ -128,6 +129,8 @@ impl Findings {
     }
 }
 
+#[cfg(test)]
+mod corpora;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
