@@ -11,11 +11,11 @@ use super::environment::{Environment, Multitude, Place, Profile, Record, Unknown
 use super::functions::{self, Style, TYPES};
 use super::lexis;
 use super::parse;
-use super::path::{Path, Source, Step, is_identifier};
+use super::path::{Path, Step, is_identifier};
 use super::references::References;
 use super::shortcut::Test;
 use super::syntax::{count_steps, fixed_step, is_never_boolean, operator};
-use super::{Condition, ConditionError, Interpreter, LOOPS};
+use super::{Condition, ConditionError, Interpreter, LOOPS, Program, check};
 
 /// Where the language's extensions keep their functions.
 const NAMESPACES: &[&str] = &["base64", "cel", "ip", "json", "lists", "math", "optional", "regex", "sets", "strings"];
@@ -29,6 +29,12 @@ pub(super) enum Slot {
     Presence(Path),
     /// All header fields, or all query parameters.
     Names(Multitude),
+    /// `now()`
+    Now,
+    /// The value of a variable.
+    Variable(Box<str>),
+    /// Does a variable have a value?
+    HasVariable(Box<str>),
 }
 
 /// Which parts of an expression are evaluated without the interpreter.
@@ -40,10 +46,12 @@ pub(super) enum Shortcuts {
     Avoided,
 }
 
-/// A name or a call that does not compile, and where.
-struct Problem {
-    node: u64,
-    unknown: Unknown,
+/// What does not compile, and where.
+#[derive(Debug)]
+pub(super) struct Problem {
+    /// The node of the syntax tree.
+    pub(super) node: u64,
+    pub(super) unknown: Unknown,
 }
 
 impl Problem {
@@ -51,11 +59,11 @@ impl Problem {
         move |unknown| Self { node, unknown }
     }
 
-    fn new(node: u64, message: impl Into<String>) -> Self {
+    pub(super) fn new(node: u64, message: impl Into<String>) -> Self {
         Self { node, unknown: Unknown::new(message) }
     }
 
-    fn with_help(mut self, help: &str) -> Self {
+    pub(super) fn with_help(mut self, help: &str) -> Self {
         self.unknown = self.unknown.with_help(help);
         self
     }
@@ -70,15 +78,45 @@ enum Use {
     Value,
 }
 
+/// A condition, which must be able to be true or false.
 pub(super) fn compile(
     text: &str,
     environment: &Environment,
     shortcuts: Shortcuts,
 ) -> Result<Condition, ConditionError> {
+    let (root, program) = compile_expression(text, environment, Wanted::Boolean)?;
+    let test = match shortcuts {
+        Shortcuts::Taken => Test::build(root, &program.slots),
+        #[cfg(test)]
+        Shortcuts::Avoided => Test::Expression(Box::new(root)),
+    };
+    Ok(Condition { test, program })
+}
+
+/// What the author wants of an expression.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// True or false.
+    Boolean,
+    /// Any value.
+    Value,
+}
+
+/// An expression whose names are slots, and the slots.
+pub(super) fn compile_expression(
+    text: &str,
+    environment: &Environment,
+    wanted: Wanted,
+) -> Result<(IdedExpr, Program), ConditionError> {
     let (expression, source) = parse::parse(text, environment)?;
     let mut compiler = Compiler { environment, slots: Vec::new(), bound: Vec::new(), loops: 0 };
-    let rewritten = compiler.rewrite(expression, Use::Value).and_then(|rewritten| {
-        if environment.profile == Profile::Native && compiler.is_never_boolean(&rewritten.expr) {
+    let checked = match environment.profile {
+        Profile::Native => Ok(()),
+        Profile::Cerbos => check::check(&expression, environment),
+    };
+    let rewritten = checked.and_then(|()| compiler.rewrite(expression, Use::Value)).and_then(|rewritten| {
+        let must_decide = environment.profile == Profile::Native && wanted == Wanted::Boolean;
+        if must_decide && compiler.is_never_boolean(&rewritten.expr) {
             return Err(Problem::new(rewritten.id, "the condition is never true or false")
                 .with_help("a condition compares, as in `principal.id == path.user`"));
         }
@@ -89,20 +127,15 @@ pub(super) fn compile(
         ConditionError { message: problem.unknown.message, help: problem.unknown.help, offset }
     })?;
     let slots = compiler.slots;
-    let test = match shortcuts {
-        Shortcuts::Taken => Test::build(rewritten, &slots),
-        #[cfg(test)]
-        Shortcuts::Avoided => Test::Expression(Box::new(rewritten)),
-    };
-    Ok(Condition {
+    let program = Program {
         references: References::of(&slots),
-        test,
         slots: slots.into(),
         profile: environment.profile,
         fields: environment.fields(),
         credential_headers: environment.credential_headers().clone(),
         interpreter: Interpreter(environment.interpreter().clone()),
-    })
+    };
+    Ok((rewritten, program))
 }
 
 /// What `has()` says of a group of fields that is always there.
@@ -153,8 +186,8 @@ impl Compiler<'_> {
                 if free { self.environment.root(name).map(Some).map_err(problem) } else { Ok(None) }
             }
             Expr::Select(select) if !select.test => match self.place(&select.operand)? {
+                Some(Place::Variable(_)) | None => Ok(None),
                 Some(place) => self.step(place, Step::Key(select.field.as_str().into())).map(Some).map_err(problem),
-                None => Ok(None),
             },
             Expr::Call(call) if call.func_name == operators::INDEX => {
                 let [operand, index] = call.args.as_slice() else {
@@ -167,8 +200,9 @@ impl Compiler<'_> {
                     Some(Place::Record(record, written)) if record.is_message() => Err(problem(
                         Unknown::new(format!("`{written}` is not a map")).with_help("its fields stand after a dot"),
                     )),
+                    // The value of a variable is stepped into by the interpreter.
+                    Some(Place::Variable(_)) | None => Ok(None),
                     Some(place) => self.step(place, step).map(Some).map_err(problem),
-                    None => Ok(None),
                 }
             }
             Expr::Select(_)
@@ -202,6 +236,7 @@ impl Compiler<'_> {
                 path.steps.push(step);
                 Ok(Place::Path(path))
             }
+            (Place::Variable(name), _) => Err(Unknown::new(format!("`V.{name}` is a variable"))),
         }
     }
 
@@ -209,6 +244,7 @@ impl Compiler<'_> {
     fn slot_of(id: u64, place: Place, purpose: Use) -> Result<Slot, Problem> {
         match place {
             Place::Path(path) => Ok(Slot::Value(path)),
+            Place::Variable(name) => Ok(Slot::Variable(name)),
             Place::Names(names, _) if purpose == Use::Map => Ok(Slot::Names(names)),
             Place::Names(_, written) => Err(Problem::new(id, format!("`{written}` is not a value in itself"))
                 .with_help("read one of its names, or go through them with `exists` or `all`")),
@@ -236,13 +272,14 @@ impl Compiler<'_> {
         let slot = name.strip_prefix('@').and_then(|index| index.parse::<usize>().ok());
         match slot.and_then(|index| self.slots.get(index)) {
             Some(Slot::Value(path)) => path.is_text() || path.is_list() || path.is_map(),
-            Some(Slot::Presence(_)) => false,
-            Some(Slot::Names(_)) | None => true,
+            Some(Slot::Presence(_) | Slot::Variable(_) | Slot::HasVariable(_)) => false,
+            Some(Slot::Names(_) | Slot::Now) | None => true,
         }
     }
 
     fn select(&mut self, id: u64, select: SelectExpr) -> Result<IdedExpr, Problem> {
-        if let (true, Some(place)) = (select.test, self.place(&select.operand)?) {
+        let operand = if select.test { self.place(&select.operand)? } else { None };
+        if let Some(place @ (Place::Path(_) | Place::Record(..) | Place::Names(..))) = operand {
             let step = Step::Key(select.field.as_str().into());
             return Ok(match self.step(place, step).map_err(Problem::at(id))? {
                 Place::Path(path) => self.slot(id, Slot::Presence(path)),
@@ -251,6 +288,7 @@ impl Compiler<'_> {
                     None => always(id),
                 },
                 Place::Names(..) => always(id),
+                Place::Variable(name) => self.slot(id, Slot::HasVariable(name)),
             });
         }
         let operand = Box::new(self.rewrite(*select.operand, Use::Value)?);
@@ -312,11 +350,9 @@ impl Compiler<'_> {
         }
     }
 
-    /// The time of the decision: `timestamp(@n)`, where the slot holds seconds.
+    /// The time of the decision.
     fn now(&mut self, id: u64) -> IdedExpr {
-        let path = Path { written: "now()".into(), source: Source::Now, steps: vec![] };
-        let seconds = self.slot(id, Slot::Value(path));
-        operator(id, "timestamp", vec![seconds])
+        self.slot(id, Slot::Now)
     }
 
     /// `"key" in map` asks like `has()` where the map is known to be one.
@@ -330,14 +366,14 @@ impl Compiler<'_> {
         let is_map = match &place {
             Place::Names(..) | Place::Record(Record::Captures, _) => true,
             Place::Path(path) => path.is_map(),
-            Place::Record(..) => false,
+            Place::Record(..) | Place::Variable(_) => false,
         };
         if !is_map {
             return Ok(None);
         }
         match self.step(place, step).map_err(Problem::at(id))? {
             Place::Path(path) => Ok(Some(self.slot(id, Slot::Presence(path)))),
-            Place::Record(..) | Place::Names(..) => Ok(None),
+            Place::Record(..) | Place::Names(..) | Place::Variable(_) => Ok(None),
         }
     }
 

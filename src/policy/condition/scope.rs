@@ -10,6 +10,8 @@ use crate::identity::{Kind, Principal};
 use crate::request::{ClientCertificate, Headers, Query, RequestView};
 use crate::time::UnixTime;
 
+use super::Variables;
+
 /// Everything that a condition may look at.
 #[derive(Clone, Copy, Debug)]
 pub struct Scope<'a> {
@@ -23,6 +25,12 @@ pub struct Scope<'a> {
     pub resource: Option<ResourceView<'a>>,
     /// The time of the decision: `now()`.
     pub now: UnixTime,
+    /// What `now()` is beyond whole seconds, in nanoseconds.
+    pub nanos: u32,
+    /// `V` of Cerbos conditions. Where there are none, reading one is an error.
+    pub variables: Option<&'a Variables<'a>>,
+    /// `runtime.effectiveDerivedRoles` of Cerbos conditions.
+    pub derived_roles: &'a [Box<str>],
 }
 
 /// Who asks, as plain data.
