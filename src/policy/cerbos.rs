@@ -4,10 +4,20 @@
 //! skipped would be a decision that Cerbos does not make. Files are read as Cerbos reads them, in camelCase or snake_case.
 
 mod document;
+mod engine;
 mod glob;
+mod model;
+mod question;
+mod schema;
 
 pub(crate) use document::{ResourcePolicy, read_policy};
-pub(crate) use glob::ActionPattern;
+pub(crate) use engine::{Judgement, Judged, Unread};
+pub(crate) use glob::{ActionPattern, Glob};
+
+pub use engine::{Engine, Options, Profile, SchemaEnforcement};
+pub use question::{
+    ActionResult, CheckInput, CheckOutput, Clock, Effect, Object, Output, Subject, ValidationError, ValidationSource,
+};
 
 #[cfg(test)]
 mod tests;
