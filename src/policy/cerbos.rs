@@ -11,7 +11,7 @@ mod question;
 mod schema;
 
 pub(crate) use document::{ResourcePolicy, read_policy};
-pub(crate) use engine::{Judgement, Judged, Unread};
+pub(crate) use engine::{Judged, Judgement, Unread};
 pub(crate) use glob::{ActionPattern, Glob};
 
 pub use engine::{Engine, Options, Profile, SchemaEnforcement};

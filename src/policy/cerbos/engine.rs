@@ -32,7 +32,7 @@ use super::{
 };
 use crate::{
     identity::Kind,
-    policy::condition::{PrincipalView, ResourceView, Scope},
+    policy::condition::{Origin, PrincipalView, ResourceView, Scope},
 };
 use ask::{Question, without_dot};
 use index::Index;
@@ -161,6 +161,7 @@ fn facts<'q>(input: &CheckInput<'q>, clock: Clock) -> Scope<'q> {
             kind: Kind::User,
             roles: principal.roles,
             claims: Some(principal.attributes),
+            origin: Origin::Caller,
             provider: None,
             client_id: None,
             policy_version: principal.policy_version,

@@ -92,7 +92,12 @@ impl<'q> Place<'q, PrincipalEntry> {
 
 impl<E> Met<'_, E> {
     /// What the expressions of the policy look at, with the variables of these parameters.
-    pub(super) fn scope<'s>(&'s self, facts: &Scope<'s>, parameters: usize, derived_roles: &'s [Box<str>]) -> Scope<'s> {
+    pub(super) fn scope<'s>(
+        &'s self,
+        facts: &Scope<'s>,
+        parameters: usize,
+        derived_roles: &'s [Box<str>],
+    ) -> Scope<'s> {
         Scope { variables: self.variables.get(parameters), derived_roles, ..*facts }
     }
 

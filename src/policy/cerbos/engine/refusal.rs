@@ -43,13 +43,7 @@ impl<'q> Refusal<'q> {
     }
 
     /// The action is allowed by that rule. In 0.51 an error may have helped.
-    pub(super) fn allowed(
-        self,
-        policy: Label<'q>,
-        scope: &'q str,
-        rule: &'q RuleId,
-        profile: Profile,
-    ) -> Verdict<'q> {
+    pub(super) fn allowed(self, policy: Label<'q>, scope: &'q str, rule: &'q RuleId, profile: Profile) -> Verdict<'q> {
         let errs = profile == Profile::Cerbos051 && self.error.is_some();
         Verdict { effect: Effect::Allow, policy, scope, rule: Some(rule), errs }
     }
