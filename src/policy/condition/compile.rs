@@ -3,25 +3,23 @@
 //! A slot is an identifier such as `@0`, which cannot be written in an expression. Evaluation reads exactly the slots, so a request part
 //! that the text does not name is never looked at. Comprehensions get a step counter, `@step`, so that they cannot run away.
 
-use cel::common::ast::{
-    CallExpr, ComprehensionExpr, EntryExpr, Expr, IdedExpr, ListExpr, LiteralValue, MapExpr, SelectExpr, operators,
-};
+mod calls;
+mod loops;
 
-use super::environment::{Environment, Multitude, Place, Profile, Record, Unknown};
-use super::functions::{self, Style, TYPES};
+use cel::common::ast::{EntryExpr, Expr, IdedExpr, ListExpr, LiteralValue, MapExpr, SelectExpr, operators};
+
+use super::environment::{Environment, Multitude, Place, Profile, Unknown};
+use super::functions::{Pattern, TYPES};
 use super::lexis;
 use super::parse;
-use super::path::{Path, Step, is_identifier};
+use super::path::{Path, Step};
 use super::references::References;
 use super::shortcut::Test;
-use super::syntax::{count_steps, fixed_step, is_never_boolean, operator};
-use super::{Condition, ConditionError, Interpreter, LOOPS, Program, check};
-
-/// Where the language's extensions keep their functions.
-const NAMESPACES: &[&str] = &["base64", "cel", "ip", "json", "lists", "math", "optional", "regex", "sets", "strings"];
+use super::syntax::{fixed_step, is_never_boolean};
+use super::{Condition, ConditionError, Interpreter, Program, check};
 
 /// What an evaluation reads.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) enum Slot {
     /// The value at a place.
     Value(Path),
@@ -35,6 +33,10 @@ pub(super) enum Slot {
     Variable(Box<str>),
     /// Does a variable have a value?
     HasVariable(Box<str>),
+    /// A regular expression.
+    Pattern(Pattern),
+    /// What `cel.bind` gives a name: evaluated when it is first read.
+    Bound(Box<IdedExpr>),
 }
 
 /// Which parts of an expression are evaluated without the interpreter.
@@ -146,9 +148,16 @@ fn always(id: u64) -> IdedExpr {
 struct Compiler<'e> {
     environment: &'e Environment,
     slots: Vec<Slot>,
-    /// Variables of the comprehensions around.
-    bound: Vec<String>,
+    /// Variables of the comprehensions around, the innermost last.
+    bound: Vec<Bound>,
     loops: usize,
+}
+
+/// A variable of a comprehension.
+struct Bound {
+    name: String,
+    /// What to write in its place; `None` where the interpreter knows it by its name.
+    stands_for: Option<IdedExpr>,
 }
 
 impl Compiler<'_> {
@@ -160,12 +169,17 @@ impl Compiler<'_> {
             return Ok(self.slot(id, slot));
         }
         let expr = match expression.expr {
-            Expr::Literal(_) | Expr::Ident(_) => expression.expr,
+            Expr::Literal(_) => expression.expr,
+            Expr::Ident(name) => {
+                let bound = self.bound.iter().rev().find(|bound| bound.name == name);
+                let stands_for = bound.and_then(|bound| bound.stands_for.as_ref());
+                stands_for.map_or(Expr::Ident(name), |stands_for| stands_for.expr.clone())
+            }
             Expr::Select(select) => return self.select(id, select),
             Expr::Call(call) => return self.call(id, call),
-            Expr::Comprehension(comprehension) => self.comprehension(id, *comprehension)?,
+            Expr::Comprehension(comprehension) => return self.comprehension(id, *comprehension),
             Expr::List(list) => {
-                let elements = list.elements.into_iter().map(|element| self.rewrite(element, Use::Value));
+                let elements = list.elements.into_iter().map(|element| self.rewrite_kept(element));
                 Expr::List(ListExpr::new(elements.collect::<Result<_, _>>()?))
             }
             Expr::Map(map) => Expr::Map(self.map(map)?),
@@ -177,12 +191,16 @@ impl Compiler<'_> {
         Ok(IdedExpr { id, expr })
     }
 
+    fn is_bound(&self, name: &str) -> bool {
+        self.bound.iter().any(|bound| bound.name == name)
+    }
+
     /// What a chain of names stands for; `None` when it is something else, or starts with a variable or a type.
     fn place(&self, expression: &IdedExpr) -> Result<Option<Place>, Problem> {
         let problem = Problem::at(expression.id);
         match &expression.expr {
             Expr::Ident(name) => {
-                let free = !name.starts_with('@') && !self.bound.contains(name) && !TYPES.contains(&name.as_str());
+                let free = !name.starts_with('@') && !self.is_bound(name) && !TYPES.contains(&name.as_str());
                 if free { self.environment.root(name).map(Some).map_err(problem) } else { Ok(None) }
             }
             Expr::Select(select) if !select.test => match self.place(&select.operand)? {
@@ -272,8 +290,8 @@ impl Compiler<'_> {
         let slot = name.strip_prefix('@').and_then(|index| index.parse::<usize>().ok());
         match slot.and_then(|index| self.slots.get(index)) {
             Some(Slot::Value(path)) => path.is_text() || path.is_list() || path.is_map(),
-            Some(Slot::Presence(_) | Slot::Variable(_) | Slot::HasVariable(_)) => false,
-            Some(Slot::Names(_) | Slot::Now) | None => true,
+            Some(Slot::Presence(_) | Slot::Variable(_) | Slot::HasVariable(_) | Slot::Bound(_)) => false,
+            Some(Slot::Names(_) | Slot::Now | Slot::Pattern(_)) | None => true,
         }
     }
 
@@ -299,102 +317,10 @@ impl Compiler<'_> {
         let mut entries = map.entries;
         for entry in &mut entries {
             if let EntryExpr::MapEntry(pair) = &mut entry.expr {
-                pair.key = self.rewrite(std::mem::take(&mut pair.key), Use::Value)?;
-                pair.value = self.rewrite(std::mem::take(&mut pair.value), Use::Value)?;
+                pair.key = self.rewrite_kept(std::mem::take(&mut pair.key))?;
+                pair.value = self.rewrite_kept(std::mem::take(&mut pair.value))?;
             }
         }
         Ok(MapExpr { entries })
-    }
-
-    fn call(&mut self, id: u64, call: CallExpr) -> Result<IdedExpr, Problem> {
-        if let Some(presence) = self.key_in_map(id, &call)? {
-            return Ok(presence);
-        }
-        let name = call.func_name.clone();
-        // Operators have names that cannot be written.
-        if is_identifier(&name) {
-            self.check_namespace(id, &call)?;
-            let style = if call.target.is_some() { Style::Member } else { Style::Global };
-            functions::check(self.environment.profile, &name, style).map_err(Problem::at(id))?;
-            functions::check_arguments(&call).map_err(Problem::at(id))?;
-        }
-        let purpose = |position: usize| match (name.as_str(), position) {
-            (operators::INDEX, 0) | (operators::IN, 1) | ("size", _) => Use::Map,
-            _ => Use::Value,
-        };
-        let target = match call.target {
-            Some(target) => Some(Box::new(self.rewrite(*target, purpose(0))?)),
-            None => None,
-        };
-        let arguments = call.args.into_iter().enumerate();
-        let args = arguments.map(|(position, argument)| self.rewrite(argument, purpose(position)));
-        let args = args.collect::<Result<Vec<_>, _>>()?;
-        Ok(match name.as_str() {
-            "now" => self.now(id),
-            "timeSince" => {
-                let since = target.map(|target| *target).into_iter().chain(args);
-                let args = std::iter::once(self.now(id)).chain(since).collect();
-                operator(id, operators::SUBSTRACT, args)
-            }
-            _ => IdedExpr { id, expr: Expr::Call(CallExpr { func_name: name, target, args }) },
-        })
-    }
-
-    /// `math.abs(x)` and the like.
-    fn check_namespace(&self, id: u64, call: &CallExpr) -> Result<(), Problem> {
-        match call.target.as_ref().map(|target| &target.expr) {
-            Some(Expr::Ident(name)) if NAMESPACES.contains(&name.as_str()) && !self.bound.contains(name) => {
-                Err(Problem::new(id, format!("`{name}.{}` is not supported yet", call.func_name)))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// The time of the decision.
-    fn now(&mut self, id: u64) -> IdedExpr {
-        self.slot(id, Slot::Now)
-    }
-
-    /// `"key" in map` asks like `has()` where the map is known to be one.
-    fn key_in_map(&mut self, id: u64, call: &CallExpr) -> Result<Option<IdedExpr>, Problem> {
-        let (operators::IN, [key, map]) = (call.func_name.as_str(), call.args.as_slice()) else {
-            return Ok(None);
-        };
-        let (Some(step @ Step::Key(_)), Some(place)) = (fixed_step(key), self.place(map)?) else {
-            return Ok(None);
-        };
-        let is_map = match &place {
-            Place::Names(..) | Place::Record(Record::Captures, _) => true,
-            Place::Path(path) => path.is_map(),
-            Place::Record(..) | Place::Variable(_) => false,
-        };
-        if !is_map {
-            return Ok(None);
-        }
-        match self.step(place, step).map_err(Problem::at(id))? {
-            Place::Path(path) => Ok(Some(self.slot(id, Slot::Presence(path)))),
-            Place::Record(..) | Place::Names(..) | Place::Variable(_) => Ok(None),
-        }
-    }
-
-    fn comprehension(&mut self, id: u64, comprehension: ComprehensionExpr) -> Result<Expr, Problem> {
-        if comprehension.iter_var2.is_some() {
-            return Err(Problem::new(id, "comprehensions with two variables are not supported yet"));
-        }
-        let iter_range = self.rewrite(comprehension.iter_range, Use::Map)?;
-        let accu_init = self.rewrite(comprehension.accu_init, Use::Value)?;
-        if self.loops == LOOPS {
-            return Err(Problem::new(id, format!("comprehensions nest deeper than {LOOPS}")));
-        }
-        self.loops += 1;
-        self.bound.push(comprehension.iter_var.clone());
-        let loop_cond = self.rewrite(comprehension.loop_cond, Use::Value)?;
-        let loop_step = self.rewrite(comprehension.loop_step, Use::Value)?;
-        let result = self.rewrite(comprehension.result, Use::Value)?;
-        self.bound.pop();
-        self.loops -= 1;
-        let mut counted = ComprehensionExpr { iter_range, accu_init, loop_cond, loop_step, result, ..comprehension };
-        count_steps(&mut counted);
-        Ok(Expr::Comprehension(Box::new(counted)))
     }
 }

@@ -14,6 +14,8 @@ use cel::common::value::Val;
 use chrono::SecondsFormat;
 use serde_json::{Map, Number, Value};
 
+use super::functions::{Hierarchy, Matcher, SpiffeId, TrustDomain};
+
 /// The largest integer that JSON numbers hold exactly everywhere.
 const EXACT: i64 = (1 << 53) - 1;
 
@@ -46,6 +48,10 @@ impl Computed {
     /// is RFC 3339. `None` where JSON has no such value.
     pub fn to_json(&self) -> Option<Value> {
         to_json(&*self.value)
+    }
+
+    pub(super) fn into_box(self) -> Box<dyn Val> {
+        self.value.clone_as_boxed()
     }
 
     /// Copies a value. `None` when it is of a type that cannot be kept.
@@ -92,6 +98,10 @@ fn copy(value: &dyn Val, parts: &mut usize) -> Option<Box<dyn Val>> {
         .or_else(|| scalar::<CelDuration>(value))
         .or_else(|| scalar::<CelTimestamp>(value))
         .or_else(|| scalar::<CelType>(value))
+        .or_else(|| scalar::<Hierarchy>(value))
+        .or_else(|| scalar::<SpiffeId>(value))
+        .or_else(|| scalar::<TrustDomain>(value))
+        .or_else(|| scalar::<Matcher>(value))
 }
 
 /// A copy of a value that never borrows.

@@ -184,10 +184,12 @@ impl Environment {
     /// The interpreter's functions for this language.
     pub(super) fn interpreter(&self) -> &'static Arc<Env> {
         static NATIVE: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(functions::native()));
-        static CERBOS: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(functions::cerbos()));
-        match self.profile {
-            Profile::Native => &NATIVE,
-            Profile::Cerbos => &CERBOS,
+        static CERBOS: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(functions::cerbos(Sets::Equality)));
+        static CERBOS_051: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(functions::cerbos(Sets::AsOf051)));
+        match (self.profile, self.sets) {
+            (Profile::Native, _) => &NATIVE,
+            (Profile::Cerbos, Sets::Equality) => &CERBOS,
+            (Profile::Cerbos, Sets::AsOf051) => &CERBOS_051,
         }
     }
 

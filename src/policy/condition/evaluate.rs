@@ -15,12 +15,13 @@ use cel::{Context, ExecutionError, Value};
 
 use super::compile::Slot;
 use super::environment::Multitude;
+use super::functions::Meter;
 use super::names::{Case, NO_SINGLE_READING, Names};
 use super::path::is_identifier;
 use super::scope::Scope;
-use super::syntax::STEP;
+use super::syntax::{METER, STEP};
 use super::value::Reading;
-use super::{Computed, EvaluationError, PARTS, Program, STEP_COST, WORK};
+use super::{Computed, EvaluationError, PARTS, Program, STEP_COST};
 
 /// One evaluation.
 pub(super) struct Evaluation<'s> {
@@ -29,9 +30,10 @@ pub(super) struct Evaluation<'s> {
     /// One cell for each slot; made when the interpreter is first asked.
     converted: OnceLock<Box<[Cell<'s>]>>,
     /// How many parts the converted values have.
+    converted_parts: AtomicUsize,
+    /// How many parts there are to go through, those of variables too.
     parts: AtomicUsize,
-    /// What the comprehensions have cost.
-    work: AtomicUsize,
+    meter: Meter,
     yes: CelBool,
 }
 
@@ -44,8 +46,9 @@ impl<'s> Evaluation<'s> {
             program,
             scope,
             converted: OnceLock::new(),
+            converted_parts: AtomicUsize::new(0),
             parts: AtomicUsize::new(0),
-            work: AtomicUsize::new(0),
+            meter: Meter::default(),
             yes: CelBool::from(true),
         }
     }
@@ -55,9 +58,15 @@ impl<'s> Evaluation<'s> {
         match self.program.slots.get(slot) {
             Some(Slot::Value(path)) => path.read(self.scope),
             Some(Slot::Presence(path)) => path.is_present(self.scope, self.program.fields).map(Reading::Bool),
-            Some(Slot::Names(_) | Slot::Now | Slot::Variable(_) | Slot::HasVariable(_)) | None => {
-                Err(EvaluationError::Internal)
-            }
+            Some(
+                Slot::Names(_)
+                | Slot::Now
+                | Slot::Variable(_)
+                | Slot::HasVariable(_)
+                | Slot::Pattern(_)
+                | Slot::Bound(_),
+            )
+            | None => Err(EvaluationError::Internal),
         }
     }
 
@@ -87,9 +96,9 @@ impl<'s> Evaluation<'s> {
         }
     }
 
-    /// Did the comprehensions cost more than they may?
+    /// Did the evaluation cost more than it may?
     pub(super) fn is_spent(&self) -> bool {
-        self.work.load(Ordering::Relaxed) > WORK
+        self.meter.is_spent()
     }
 
     fn cell(&self, slot: usize) -> Option<&Cell<'s>> {
@@ -98,23 +107,39 @@ impl<'s> Evaluation<'s> {
     }
 
     fn convert(&self, slot: usize) -> Result<CowVal<'s, 's>, EvaluationError> {
-        let spent = self.parts.load(Ordering::Relaxed);
-        let mut room = PARTS.saturating_sub(spent);
-        let value = match self.program.slots.get(slot) {
-            Some(Slot::Names(names)) => self.names(*names, &mut room)?.map(CowVal::Owned),
-            Some(Slot::Value(_) | Slot::Presence(_)) => self.read(slot)?.into_val(&mut room).map(CowVal::Owned),
-            Some(Slot::Now) => Some(CowVal::owned(self.now()?)),
+        Ok(match self.program.slots.get(slot) {
+            Some(Slot::Names(names)) => CowVal::Owned(self.counted(|room| self.names(*names, room))?),
+            Some(Slot::Value(_) | Slot::Presence(_)) => {
+                let reading = self.read(slot)?;
+                CowVal::Owned(self.counted(|room| Ok(reading.into_val(room)))?)
+            }
+            Some(Slot::Now) => CowVal::owned(self.now()?),
             Some(Slot::Variable(name)) => {
                 let value = self.variable(name)?;
-                room.checked_sub(value.parts()).map(|left| {
-                    room = left;
-                    CowVal::Borrowed(value.value())
-                })
+                self.parts.fetch_add(value.parts(), Ordering::Relaxed);
+                CowVal::Borrowed(value.value())
             }
-            Some(Slot::HasVariable(name)) => Some(CowVal::owned(CelBool::from(self.has_variable(name)))),
+            Some(Slot::HasVariable(name)) => CowVal::owned(CelBool::from(self.has_variable(name))),
+            Some(Slot::Pattern(pattern)) => CowVal::Borrowed(pattern),
+            Some(Slot::Bound(expression)) => {
+                let value = self.compute(expression)?;
+                self.parts.fetch_add(value.parts(), Ordering::Relaxed);
+                CowVal::Owned(value.into_box())
+            }
             None => return Err(EvaluationError::Internal),
-        };
-        self.parts.store(PARTS - room, Ordering::Relaxed);
+        })
+    }
+
+    /// Converts a value into no more parts than there is room for.
+    fn counted(
+        &self,
+        convert: impl FnOnce(&mut usize) -> Result<Option<Box<dyn Val + 's>>, EvaluationError>,
+    ) -> Result<Box<dyn Val + 's>, EvaluationError> {
+        let before = PARTS.saturating_sub(self.converted_parts.load(Ordering::Relaxed));
+        let mut room = before;
+        let value = convert(&mut room)?;
+        self.converted_parts.fetch_add(before - room, Ordering::Relaxed);
+        self.parts.fetch_add(before - room, Ordering::Relaxed);
         value.ok_or(EvaluationError::TooLarge)
     }
 
@@ -176,7 +201,7 @@ impl<'s> Evaluation<'s> {
     /// Counts one step of a comprehension. Larger data makes a step dearer.
     fn step(&self) -> bool {
         let cost = self.parts.load(Ordering::Relaxed).max(STEP_COST);
-        self.work.fetch_add(cost, Ordering::Relaxed).saturating_add(cost) <= WORK
+        self.meter.charge(cost).is_ok()
     }
 
     /// The interpreter's error without the values in it, which may be personal data.
@@ -217,8 +242,10 @@ fn plain_name(name: &str) -> String {
 impl VariableResolver for Evaluation<'_> {
     fn resolve<'b>(&'b self, variable: &str) -> Option<CowVal<'b, 'b>> {
         let slot = variable.strip_prefix('@')?;
-        if variable == STEP {
-            return self.step().then_some(CowVal::Borrowed(&self.yes));
+        match variable {
+            STEP => return self.step().then_some(CowVal::Borrowed(&self.yes)),
+            METER => return Some(CowVal::Borrowed(&self.meter)),
+            _ => {}
         }
         let slot = slot.parse().ok()?;
         let value = self.cell(slot)?.get_or_init(|| self.convert(slot));

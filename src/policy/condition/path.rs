@@ -140,6 +140,18 @@ impl Path {
         Self { written: written.into(), source: Source::Fixed(value.clone()), steps: vec![] }
     }
 
+    /// The text that stands there, when no request changes it.
+    pub(super) fn fixed_text(&self) -> Option<&str> {
+        let Source::Fixed(value) = &self.source else {
+            return None;
+        };
+        let entered = self.steps.iter().try_fold(&**value, |value, step| match step {
+            Step::Key(key) => value.get(&**key),
+            Step::Index(index) => value.get(usize::try_from(*index).ok()?),
+        });
+        entered?.as_str()
+    }
+
     /// Is it known to be a text?
     pub(super) fn is_text(&self) -> bool {
         let text = match &self.source {
