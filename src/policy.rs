@@ -129,6 +129,8 @@ impl Findings {
 }
 
 #[cfg(test)]
+mod corpora;
+#[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
