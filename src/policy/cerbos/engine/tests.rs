@@ -1,6 +1,7 @@
 //! The engine against policies that are built by hand.
 
 mod building;
+mod corpus;
 mod deciding;
 mod quirks;
 mod waiting;
