@@ -17,6 +17,7 @@ mod read;
 mod route;
 mod rule;
 
+pub use cerbos::SchemaFile;
 pub use codes::CODES;
 pub use compile::World;
 pub use decision::{Body, Decision, DenyReason, Query, RuleId};

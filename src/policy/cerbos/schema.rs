@@ -3,6 +3,7 @@
 //! Nothing is ever fetched: a reference that leads out of the folder is an error. Formats are checked, and patterns take time that is linear in
 //! the text. Draft 2020-12 unless the schema names another.
 
+mod reach;
 mod words;
 
 use std::{
@@ -75,18 +76,14 @@ impl Schemas {
         let files = Folder(Arc::clone(&self.files));
         let address = reference.split(['#', '?']).next().unwrap_or(reference);
         // Read here, so that a missing file is not told as a reference that does not resolve.
-        let schema = match files.read(address)? {
-            schema if address == reference => schema,
-            _ => serde_json::json!({ "$ref": reference }),
+        let (base, schema) = match files.read(address)? {
+            schema if address == reference => (address, schema),
+            _ => (ROOT, serde_json::json!({ "$ref": reference })),
         };
-        let validator = jsonschema::options()
-            .with_retriever(files)
-            .with_base_uri(address)
-            .should_validate_formats(true)
-            // SECURITY: a pattern that backtracks would let one attribute take minutes: `a_pattern_takes_linear_time`.
-            .with_pattern_options(PatternOptions::regex())
-            .build(&schema)
-            .map_err(|error| format!("jsonschema {reference} compilation failed: {error}"))?;
+        // SECURITY: a circle or a long chain would overflow the stack: `schemas_that_lead_in_circles_or_far_are_refused`.
+        reach::check(address, &files).map_err(|why| format!("schema {reference} cannot be used: {why}"))?;
+        let build = || build(reference, base, &schema, files);
+        let validator = on_a_large_stack(build).ok_or_else(|| format!("schema {reference} cannot be compiled"))??;
         Ok(Schema { validator })
     }
 }
@@ -107,6 +104,27 @@ impl Retrieve for Folder {
     fn retrieve(&self, uri: &Uri<String>) -> Result<Value, Box<dyn std::error::Error + Send + Sync>> {
         Ok(self.read(uri.as_str())?)
     }
+}
+
+fn build(reference: &str, base: &str, schema: &Value, files: Folder) -> Result<Validator, String> {
+    jsonschema::options()
+        .with_retriever(files)
+        .with_base_uri(base)
+        .should_validate_formats(true)
+        // SECURITY: a pattern that backtracks would let one attribute take minutes: `a_pattern_takes_linear_time`.
+        .with_pattern_options(PatternOptions::regex())
+        .build(schema)
+        .map_err(|error| format!("jsonschema {reference} compilation failed: {error}"))
+}
+
+/// Runs the compiler of schemas on a thread of its own: it recurses through references. `None` when it panics, which must not take a reload
+/// with it.
+fn on_a_large_stack<T: Send>(compiler: impl FnOnce() -> T + Send) -> Option<T> {
+    const STACK: usize = 64 * 1024 * 1024;
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().name("schema".to_owned()).stack_size(STACK);
+        thread.spawn_scoped(scope, compiler).ok()?.join().ok()
+    })
 }
 
 fn shorten(message: &str) -> String {

@@ -129,13 +129,12 @@ impl<'d> Linker<'_> {
     /// Notes what the variables of a policy use although it is not defined.
     fn check_uses(&self, names: &Names<'_, '_>) {
         for variable in names.variables.values() {
-            let said = format!(" in the variable `{}`", variable.name);
-            self.check_named(&variable.named, variable.expression, names, &said);
+            self.check_named(&variable.named, variable.expression, names, Some(variable.name));
         }
     }
 
     /// Notes what an expression names although it is not defined.
-    fn check_named(&self, named: &Named, expression: &TextDoc<'_>, names: &Names<'_, '_>, said: &str) {
+    fn check_named(&self, named: &Named, expression: &TextDoc<'_>, names: &Names<'_, '_>, of: Option<&str>) {
         let constants = named.constants.iter().filter(|name| !names.constants.contains_key(&***name));
         let variables = named.variables.iter().filter(|name| !names.variables.contains_key(&***name));
         let constants = constants.map(|name| ("constant", 'C', name));
@@ -143,7 +142,12 @@ impl<'d> Linker<'_> {
             let about = format!("{root}.{name}");
             if self.is_new(expression.at(), &about) {
                 let help = format!("define it under `{what}s`, in the policy or in a file that it imports");
-                let told = format!("the {what} `{name}` is not defined{said}");
+                let told = match of {
+                    Some(variable) => {
+                        format!("the variable `{variable}` uses the {what} `{name}`, which is not defined")
+                    }
+                    None => format!("the {what} `{name}` is not defined"),
+                };
                 expression.at().error_with_help(codes::UNDEFINED, told, help);
             }
         }
@@ -158,7 +162,7 @@ impl<'d> Linker<'_> {
     ) -> (Environment, Arc<Parameters>) {
         let named: Vec<_> = expressions.iter().map(|expression| (self.named(expression), *expression)).collect();
         for (named, expression) in &named {
-            self.check_named(named, expression, names, "");
+            self.check_named(named, expression, names, None);
         }
         let used = names.used(named.iter().flat_map(|(named, _)| named.variables.iter().map(|name| &**name)));
         // What is not used is compiled too where it stands in the file itself, so that nothing in it is left unread.

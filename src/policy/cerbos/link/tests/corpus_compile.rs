@@ -45,24 +45,6 @@ fn words(node: &Node, key: &str) -> BTreeSet<String> {
     list(node, key).iter().map(|word| word.as_text().unwrap().to_owned()).collect()
 }
 
-/// The schemas that the corpus refers to.
-pub(super) fn schema_files(folder: &Path) -> Vec<(String, String)> {
-    let mut found = Vec::new();
-    let mut folders = vec![folder.to_path_buf()];
-    while let Some(next) = folders.pop() {
-        for entry in fs::read_dir(next).unwrap() {
-            let path: PathBuf = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else {
-                let name = path.strip_prefix(folder).unwrap().to_str().unwrap().to_owned();
-                found.push((name, fs::read_to_string(path).unwrap()));
-            }
-        }
-    }
-    found
-}
-
 /// Where we tell the line of what is wrong, and Cerbos that of the key above it.
 const ELSEWHERE: [(&str, usize, usize); 1] = [("script_condition", 10, 11)];
 
@@ -152,7 +134,7 @@ fn compare_variables(want: &Node, policies: &Policies) -> Vec<String> {
 #[test]
 fn cerbos_and_we_refuse_the_same_policies_at_the_same_places() {
     let Some(root) = corpus("cerbos-0.51.0") else { return };
-    let files = schema_files(&root.join("schema/fs/_schemas"));
+    let files = read_folder(&root.join("schema/fs/_schemas"));
     let files: Vec<_> = files.iter().map(|(path, text)| SchemaFile { path, text }).collect();
     let schemas = Schemas::new(&files);
     let environment = Environment::cerbos();
