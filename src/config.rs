@@ -26,6 +26,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use http::HeaderName;
 
 use crate::{
+    policy::cerbos::Options,
     diagnostic::{Diagnostic, Report},
     identity::{CredentialSource, Origin},
     request::TrustedProxies,
@@ -233,8 +234,8 @@ pub struct Policies {
     pub poll: Duration,
     /// Accepts a folder without any route.
     pub allow_empty: bool,
-    /// The version of resource policies that is asked for, where none is named.
-    pub default_policy_version: String,
+    /// How Cerbos policies are read.
+    pub cerbos: Options,
 }
 
 /// Where audit lines go.

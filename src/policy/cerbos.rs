@@ -21,7 +21,7 @@ pub(crate) use legacy::{ResourcePolicy, read_policy};
 pub(crate) use link::{Linking, link};
 pub(crate) use schema::Schemas;
 
-pub use engine::{Engine, Options, Profile, SchemaEnforcement};
+pub use engine::{Engine, Options, Profile, SchemaEnforcement, is_scope};
 pub use question::{
     ActionResult, CheckInput, CheckOutput, Clock, Effect, Object, Output, Subject, ValidationError, ValidationSource,
 };

@@ -21,12 +21,13 @@ mod tests;
 pub use options::{Options, Profile, SchemaEnforcement};
 
 pub(crate) use judge::{Judged, Judgement, Unread};
-pub(crate) use names::sanitise;
+pub use names::is_scope;
 
 use serde_json::{Map, Value};
 
 use super::{
     ActionPattern,
+    document::sanitise,
     model::{Policies, SchemaUse},
     question::{ActionResult, CheckInput, CheckOutput, Clock, ValidationError, ValidationSource},
 };

@@ -6,6 +6,7 @@ use super::names::{Kind, policy_key};
 use crate::policy::{
     cerbos::{
         ActionPattern, Glob,
+        document::sanitise,
         model::{
             DerivedRole, Envelope, Parameters, PrincipalPolicy, ResourcePolicy, RolePolicy, RuleOutput, Schemas,
             ScopePermissions,
@@ -148,6 +149,14 @@ fn closure(mut references: References, parameters: &Parameters) -> References {
     references
 }
 
+/// The name of a resource as names of resources are compared. Cerbos takes wildcards as they are written.
+fn sanitised(resource: Glob) -> Glob {
+    match resource.literal() {
+        Some(name) => Glob::Literal(sanitise(name).into()),
+        None => resource,
+    }
+}
+
 fn key(kind: Kind, envelope: &Envelope) -> String {
     policy_key(kind, &envelope.sanitised, &envelope.version, &envelope.scope)
 }
@@ -233,7 +242,7 @@ impl PrincipalEntry {
                 output: rule.output,
                 memory,
             };
-            (rule.resource, compiled)
+            (sanitised(rule.resource), compiled)
         });
         let rules: Box<[(Glob, Rule)]> = rules.collect();
         let traits = Traits {
