@@ -63,6 +63,7 @@ impl<'s> Evaluation<'s> {
                 | Slot::Now
                 | Slot::Variable(_)
                 | Slot::HasVariable(_)
+                | Slot::Global(..)
                 | Slot::Pattern(_)
                 | Slot::Bound(_),
             )
@@ -120,6 +121,11 @@ impl<'s> Evaluation<'s> {
                 CowVal::Borrowed(value.value())
             }
             Some(Slot::HasVariable(name)) => CowVal::owned(CelBool::from(self.has_variable(name))),
+            Some(Slot::Global(_, Some(value))) => {
+                self.parts.fetch_add(value.parts(), Ordering::Relaxed);
+                CowVal::Borrowed(value.value())
+            }
+            Some(Slot::Global(name, None)) => return Err(EvaluationError::Absent(format!("G.{name}").into())),
             Some(Slot::Pattern(pattern)) => CowVal::Borrowed(pattern),
             Some(Slot::Bound(expression)) => {
                 let value = self.compute(expression)?;

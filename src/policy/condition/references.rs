@@ -89,7 +89,7 @@ impl References {
                 Slot::Variable(name) | Slot::HasVariable(name) => {
                     references.variables.insert(name.clone());
                 }
-                Slot::Pattern(_) | Slot::Bound(_) => {}
+                Slot::Global(..) | Slot::Pattern(_) | Slot::Bound(_) => {}
             }
         }
         references
