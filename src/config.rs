@@ -26,9 +26,9 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use http::HeaderName;
 
 use crate::{
-    policy::cerbos::Options,
     diagnostic::{Diagnostic, Report},
     identity::{CredentialSource, Origin},
+    policy::cerbos::Options,
     request::TrustedProxies,
     token::Provider,
     yaml::{self, Cursor, SourceFile},

@@ -85,7 +85,11 @@ fn globals(at: &Cursor<'_>) -> Option<Map<String, Value>> {
             return None;
         }
         let Some(value) = value.to_json() else {
-            at.error_with_help("C029", format!("the global `{name}` is a number that JSON does not have"), "write it as a text");
+            at.error_with_help(
+                "C029",
+                format!("the global `{name}` is a number that JSON does not have"),
+                "write it as a text",
+            );
             return None;
         };
         globals.insert(name.clone(), value);

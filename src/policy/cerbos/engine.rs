@@ -8,6 +8,7 @@ mod ask;
 mod entry;
 mod index;
 mod judge;
+mod lookup;
 mod names;
 mod options;
 mod output;

@@ -55,9 +55,15 @@ mod tests {
 
     #[test]
     fn scopes_are_words_joined_by_dots() {
-        for (text, expected) in
-            [("", true), ("acme", true), ("a-b._c.1", true), ("_a", false), ("a..b", false), (".a", false), ("a b", false)]
-        {
+        for (text, expected) in [
+            ("", true),
+            ("acme", true),
+            ("a-b._c.1", true),
+            ("_a", false),
+            ("a..b", false),
+            (".a", false),
+            ("a b", false),
+        ] {
             assert_eq!(is_scope(text), expected, "{text}");
         }
     }

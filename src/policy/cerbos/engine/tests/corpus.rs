@@ -33,15 +33,22 @@ fn read(folder: &Path) -> Vec<(String, String)> {
 
 /// The policies of the corpus, as a server reads them.
 fn store(root: &Path) -> Policies {
-    let mut files = read(&root.join("store"));
-    files.iter_mut().for_each(|(_, t)| *t = t.replace("ruleActivated: R\n", "ruleActivated: R.id\n"));
-    let schemas: Vec<_> = files.iter().filter_map(|(path, text)| Some((path.strip_prefix("_schemas/")?, text))).collect();
+    let files = read(&root.join("store"));
+
+    let schemas: Vec<_> =
+        files.iter().filter_map(|(path, text)| Some((path.strip_prefix("_schemas/")?, text))).collect();
     let schemas: Vec<_> = schemas.iter().map(|(path, text)| SchemaFile { path, text }).collect();
-    let left_out = |path: &str| path.contains("testdata/") || path.contains("/.") || path.starts_with("_schemas") || path.ends_with("_test.yaml");
+    let left_out = |path: &str| {
+        path.contains("testdata/")
+            || path.contains("/.")
+            || path.starts_with("_schemas")
+            || path.ends_with("_test.yaml")
+    };
     let files: Vec<_> = files.iter().filter(|(path, _)| !left_out(path)).collect();
     let nodes: Vec<_> = files.iter().map(|(name, text)| yaml::parse(name, text).unwrap()).collect();
     let sources: Vec<_> = files.iter().map(|(name, text)| Source::new(name, text)).collect();
-    let documents = sources.iter().zip(&nodes).filter_map(|(source, node)| read_document(Cursor::top(source, node).map()?));
+    let documents =
+        sources.iter().zip(&nodes).filter_map(|(source, node)| read_document(Cursor::top(source, node).map()?));
     let globals = json!({"environment": "test"}).as_object().unwrap().clone();
     let environment = Environment::cerbos().with_globals(globals).as_of_0_51();
     let schemas = Schemas::new(&schemas);
@@ -100,7 +107,8 @@ fn answer(engine: &Engine, input: &Value) -> CheckOutput {
 fn told_by(output: &CheckOutput) -> Told {
     let effect = |effect| if effect == Effect::Allow { "EFFECT_ALLOW" } else { "EFFECT_DENY" };
     let actions = output.actions.iter();
-    let actions = actions.map(|(action, told)| format!("{action} {} {} {}", effect(told.effect), told.policy, told.scope));
+    let actions =
+        actions.map(|(action, told)| format!("{action} {} {} {}", effect(told.effect), told.policy, told.scope));
     let roles = output.effective_derived_roles.iter().map(|role| format!("derived role {role}"));
     let outputs = output.outputs.iter().map(|output| {
         let value = output.value.as_ref().map(normal).unwrap_or_default();
@@ -120,9 +128,8 @@ fn wanted(output: &Value) -> Told {
     let roles = ["effectiveDerivedRoles", "effective_derived_roles"].map(|key| texts_of(output, key));
     let roles = roles.into_iter().flatten().map(|role| format!("derived role {role}"));
     let list = |key: &str| output.get(key).and_then(Value::as_array).into_iter().flatten();
-    let outputs = list("outputs").map(|output| {
-        format!("output {} {}", text(output, "/src"), output.get("val").map(normal).unwrap_or_default())
-    });
+    let outputs = list("outputs")
+        .map(|output| format!("output {} {}", text(output, "/src"), output.get("val").map(normal).unwrap_or_default()));
     let wrong = list("validationErrors")
         .map(|error| format!("wrong {} {} {}", text(error, "/source"), text(error, "/path"), text(error, "/message")));
     actions.chain(roles).chain(outputs).chain(wrong).collect()
