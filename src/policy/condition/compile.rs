@@ -8,7 +8,7 @@ mod loops;
 
 use cel::common::ast::{EntryExpr, Expr, IdedExpr, ListExpr, LiteralValue, MapExpr, SelectExpr, operators};
 
-use super::environment::{Environment, Multitude, Place, Profile, Unknown};
+use super::environment::{Environment, Message, Multitude, Place, Profile, Unknown};
 use super::functions::{Pattern, TYPES};
 use super::lexis;
 use super::parse;
@@ -34,6 +34,8 @@ pub(super) enum Slot {
     Variable(Box<str>),
     /// Does a variable have a value?
     HasVariable(Box<str>),
+    /// A message of the Cerbos protocol, as a map of what is set in it.
+    Message(Message),
     /// The value of a global name, if it has one.
     Global(Box<str>, Option<Computed>),
     /// A regular expression.
@@ -173,7 +175,7 @@ impl Compiler<'_> {
             return Ok(expression);
         }
         if let Some(place) = self.place(&expression)? {
-            let slot = Self::slot_of(id, place, purpose)?;
+            let slot = self.slot_of(id, place, purpose)?;
             return Ok(self.slot(id, slot));
         }
         let expr = match expression.expr {
@@ -272,7 +274,7 @@ impl Compiler<'_> {
     }
 
     /// The slot for a place that is used as a value.
-    fn slot_of(id: u64, place: Place, purpose: Use) -> Result<Slot, Problem> {
+    fn slot_of(&self, id: u64, place: Place, purpose: Use) -> Result<Slot, Problem> {
         match place {
             Place::Path(path) => Ok(Slot::Value(path)),
             Place::Variable(name) => Ok(Slot::Variable(name)),
@@ -280,10 +282,11 @@ impl Compiler<'_> {
             Place::Names(names, _) if purpose == Use::Map => Ok(Slot::Names(names)),
             Place::Names(_, written) => Err(Problem::new(id, format!("`{written}` is not a value in itself"))
                 .with_help("read one of its names, or go through them with `exists` or `all`")),
-            Place::Record(_, written) => {
-                Err(Problem::new(id, format!("`{written}` is not a value in itself"))
-                    .with_help("name one of its fields"))
-            }
+            Place::Record(record, written) => match self.environment.message(record, &written) {
+                Some(message) => Ok(Slot::Message(message)),
+                None => Err(Problem::new(id, format!("`{written}` is not a value in itself"))
+                    .with_help("name one of its fields")),
+            },
         }
     }
 
@@ -307,7 +310,7 @@ impl Compiler<'_> {
             Some(Slot::Presence(_) | Slot::Variable(_) | Slot::HasVariable(_) | Slot::Global(..) | Slot::Bound(_)) => {
                 false
             }
-            Some(Slot::Names(_) | Slot::Now | Slot::Pattern(_)) | None => true,
+            Some(Slot::Names(_) | Slot::Message(_) | Slot::Now | Slot::Pattern(_)) | None => true,
         }
     }
 

@@ -18,6 +18,9 @@ use super::functions::{Hierarchy, Matcher, SpiffeId, TrustDomain, rfc3339};
 /// The largest integer that JSON numbers hold exactly everywhere.
 const EXACT: i64 = (1 << 53) - 1;
 
+/// Below this a whole double is written like an integer.
+const WHOLE: f64 = 9.2e18;
+
 /// The value of an expression.
 #[derive(Clone)]
 pub struct Computed {
@@ -211,9 +214,9 @@ fn to_json(value: &dyn Val) -> Option<Value> {
 }
 
 /// A double without a fraction is written without one.
-#[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "the number was seen to be exact")]
+#[expect(clippy::cast_possible_truncation, reason = "the number was seen to be whole and small enough")]
 fn double(number: f64) -> Option<Value> {
-    if number.fract() == 0.0 && number.abs() <= EXACT as f64 && !(number == 0.0 && number.is_sign_negative()) {
+    if number.fract() == 0.0 && number.abs() < WHOLE && !(number == 0.0 && number.is_sign_negative()) {
         return Some((number as i64).into());
     }
     Number::from_f64(number).map(Value::Number)

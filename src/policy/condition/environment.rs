@@ -89,6 +89,17 @@ pub(super) enum Place {
     Global(Box<str>, Option<Computed>),
 }
 
+/// A message of the Cerbos protocol: the fields that may be set in it, by their JSON names.
+pub(super) type Message = Vec<(&'static str, Part)>;
+
+/// A field of a message.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Part {
+    Path(Path),
+    /// A message within, and what tells whether it is there, unless it always is.
+    Message(Message, Option<Path>),
+}
+
 /// What is wrong with a name, and what to write instead.
 #[derive(Debug)]
 pub(super) struct Unknown {
@@ -259,6 +270,19 @@ impl Environment {
             Target::DerivedRoles => Source::DerivedRoles,
         };
         Ok(Place::Path(Path { written: written.into(), source, steps: vec![] }))
+    }
+
+    /// A message as a value; `None` where the group is none, or is never one.
+    pub(super) fn message(&self, record: Record, written: &str) -> Option<Message> {
+        let names = record.fields().iter().map(|(name, _)| *name).filter(|name| !is_snake_twin(name));
+        let part = |name: &'static str| match self.field(record, written, name) {
+            Ok(Place::Path(path)) => Some((name, Part::Path(path))),
+            Ok(Place::Record(inner, written)) => {
+                Some((name, Part::Message(self.message(inner, &written)?, inner.presence(&written))))
+            }
+            Ok(Place::Names(..) | Place::Variable(_) | Place::Global(..)) | Err(_) => None,
+        };
+        record.is_value().then(|| names.filter_map(part).collect())
     }
 
     fn variable(&self, name: &str) -> Result<Place, Unknown> {

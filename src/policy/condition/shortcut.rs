@@ -228,6 +228,7 @@ fn readable(name: &str, slots: &[Slot]) -> Option<usize> {
     match slots.get(index)? {
         Slot::Value(_) | Slot::Presence(_) => Some(index),
         Slot::Names(_)
+        | Slot::Message(_)
         | Slot::Now
         | Slot::Variable(_)
         | Slot::HasVariable(_)

@@ -54,6 +54,11 @@ impl Record {
         }
     }
 
+    /// A message that policies may take as a value.
+    pub(super) fn is_value(self) -> bool {
+        self.is_message() && !matches!(self, Self::Variables | Self::Constants | Self::Globals)
+    }
+
     /// Its fields.
     pub(super) fn fields(self) -> &'static [(&'static str, Target)] {
         match self {
