@@ -34,7 +34,7 @@ pub use environment::Environment;
 pub use expression::Expression;
 pub use named::Named;
 pub use references::{Reads, References, Root};
-pub use scope::{PrincipalView, RequestParts, ResourceView, Scope};
+pub use scope::{Origin, PrincipalView, RequestParts, ResourceView, Scope};
 pub use tree::ConditionTree;
 pub use variables::{Definition, OnError, Variables};
 
