@@ -13,6 +13,7 @@ mod evaluate;
 mod expression;
 mod functions;
 mod lexis;
+mod named;
 mod names;
 mod parse;
 mod path;
@@ -31,8 +32,9 @@ mod tests;
 pub use computed::Computed;
 pub use environment::Environment;
 pub use expression::Expression;
+pub use named::Named;
 pub use references::{Reads, References, Root};
-pub use scope::{PrincipalView, RequestParts, ResourceView, Scope};
+pub use scope::{Origin, PrincipalView, RequestParts, ResourceView, Scope};
 pub use tree::ConditionTree;
 pub use variables::{Definition, OnError, Variables};
 
