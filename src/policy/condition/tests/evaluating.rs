@@ -363,7 +363,7 @@ fn messages_are_values() {
                 "resource": {"kind": "contact", "id": "7", "attr": {"owner": "u-1"}, "scope": "acme.hr"},
             }),
         ),
-        ("[R == R, R == P, has(request.auxData)]", json!([true, false, false])),
+        ("[R == R, dyn(R) == dyn(P), has(request.auxData)]", json!([true, false, false])),
         ("runtime", json!({})),
     ];
     for (text, expected) in rows {
