@@ -130,8 +130,8 @@ impl Findings {
 }
 
 #[cfg(test)]
-mod corpora;
-#[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+use tests::corpora;

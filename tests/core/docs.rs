@@ -102,6 +102,7 @@ fn compile_policies(text: &str, page: &[Block]) -> Report {
         identity_headers: &[],
         credential_headers: &[],
         policy_version: "default",
+        schemas: &[],
         allow_empty: is_cerbos(text),
     };
     PolicySet::compile(&files, &world).1
