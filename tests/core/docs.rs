@@ -101,7 +101,7 @@ fn compile_policies(text: &str, page: &[Block]) -> Report {
         upstreams: &upstreams,
         identity_headers: &[],
         credential_headers: &[],
-        policy_version: "default",
+        cerbos: &cogward::policy::cerbos::Options::default(),
         schemas: &[],
         allow_empty: is_cerbos(text),
     };
