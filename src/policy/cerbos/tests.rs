@@ -4,8 +4,9 @@ use expect_test::{Expect, expect};
 use serde_json::json;
 
 use crate::{
-    identity::Principal,
+    identity::{Authentication, Principal},
     policy::{PolicySet, testing::*},
+    yaml::SourceFile,
 };
 
 const ROUTE: &str = "- id: c\n  path: /c/{owner}\n  authentication: optional\n  resource: { kind: contact, attributes: { owner: { path: owner }, level: { claim: 'custom:level' }, site: { const: main } } }\n  actions: { GET: read, PUT: 'contact:update' }";
@@ -182,6 +183,153 @@ fn check(text: &str, expected: &Expect) {
     ]);
     assert!(set.is_none());
     expected.assert_eq(&report.to_string());
+}
+
+const TENANTS: &str = "apiVersion: api.cerbos.dev/v1
+resourcePolicy:
+  version: default
+  resource: contact
+  scope: SCOPE
+  rules:
+  - { actions: [read], effect: EFFECT_ALLOW, roles: [ROLE] }
+";
+
+/// The root lets `a` in, the scope `acme` lets `b` in.
+fn of_tenants(scope: &str, more: &[SourceFile]) -> PolicySet {
+    let route = format!(
+        "- id: c\n  path: /c/{{tenant}}\n  authentication: optional\n  resource: {{ kind: contact, scope: {scope} }}\n  actions: {{ GET: read }}"
+    );
+    let policy = |name, scope, role| file(name, &TENANTS.replace("SCOPE", scope).replace("ROLE", role));
+    let mut files = vec![
+        file("routes.yaml", &routes_file(&route)),
+        policy("root.yaml", "''", "a"),
+        policy("acme.yaml", "acme", "b"),
+    ];
+    files.extend_from_slice(more);
+    let (set, report) = compile(&files);
+    assert!(!report.has_errors(), "{report}");
+    set.unwrap()
+}
+
+#[test]
+fn a_route_names_the_scope_of_its_resource() {
+    let set = of_tenants("{ path: tenant }", &[]);
+    let (a, b) = (user("u-1", &["a"]), user("u-1", &["b"]));
+    assert_eq!(ask(&set, &b, "GET /c/acme"), "allow resource.contact.vdefault/acme#rule-001");
+    assert_eq!(ask(&set, &a, "GET /c/acme"), "allow resource.contact.vdefault#rule-001");
+    assert_eq!(ask(&set, &a, "GET /c/other"), "no_rule", "no policy has that scope");
+    assert_eq!(ask(&set, &a, "GET /c/a%20b"), "attribute_malformed");
+}
+
+#[test]
+fn a_resource_whose_scope_is_absent_is_not_decided_by_the_root() {
+    let set = of_tenants("{ claim: 'custom:tenant' }", &[]);
+    let of = |claims| ask(&set, &user_with(&claims), "GET /c/x");
+    assert!(of(json!({"cognito:groups": ["a"], "custom:tenant": "acme"})).starts_with("allow "));
+    assert_eq!(of(json!({"cognito:groups": ["a"]})), "no_rule");
+    assert_eq!(of(json!({"cognito:groups": ["a"], "custom:tenant": ""})), "no_rule");
+    assert_eq!(of(json!({"cognito:groups": ["a"], "custom:tenant": 7})), "attribute_malformed");
+    assert_eq!(ask(&set, &Principal::Anonymous, "GET /c/x"), "no_rule");
+}
+
+#[test]
+fn the_scope_of_a_resource_cannot_come_out_of_the_body() {
+    let route = "- { id: c, path: /c, resource: { kind: contact, scope: { body: /tenant }, policy_version: 'v 1' }, actions: { PUT: read } }";
+    expect![[r#"
+        error[P015]: the scope of a resource cannot come out of the body
+          --> routes.yaml:3:54  (routes[0].resource.scope)
+          help: take it from the path, the host, a header, a claim or a constant
+
+        error[P004]: `v 1` is not a policy version
+          --> routes.yaml:3:89  (routes[0].resource.policy_version)
+          help: a version is letters, digits and `_`, such as `default`"#]]
+    .assert_eq(&report(route));
+}
+
+#[test]
+fn a_route_names_the_version_of_its_policies() {
+    let route = |version: &str| {
+        file(
+            "routes.yaml",
+            &routes_file(&format!(
+                "- {{ id: c, path: /c, resource: {{ kind: contact, policy_version: {version} }}, actions: {{ GET: read }} }}"
+            )),
+        )
+    };
+    let policy = |version: &str, role: &str| {
+        let text = TENANTS.replace("SCOPE", "''").replace("ROLE", role).replace("version: default", version);
+        file(&format!("{role}.yaml"), &text)
+    };
+    let files = |version| [route(version), policy("version: default", "a"), policy("version: two", "b")];
+    let (set, _) = compile(&files("two"));
+    let set = set.unwrap();
+    assert_eq!(ask(&set, &user("u-1", &["b"]), "GET /c"), "allow resource.contact.vtwo#rule-001");
+    assert_eq!(ask(&set, &user("u-1", &["a"]), "GET /c"), "no_rule");
+    let (_, report) = compile(&files("three"));
+    assert!(report.to_string().contains("no policy is about the resource `contact`"), "{report}");
+}
+
+#[test]
+fn what_the_other_profile_would_have_said_is_found() {
+    let err = when("R.attr.missing == 1");
+    let set = with(&(rule("ALLOW", "a", "") + &rule("DENY", "a", &err) + &rule("ALLOW", "b", &err)));
+    let found = |groups: &[&str]| {
+        let (word, seen) = Ask::new("GET /c/u-1").of(&set, &user("u-1", groups));
+        (word, seen.other_profile, seen.rule.map(|rule| rule.to_string()))
+    };
+    let rule = |nth| Some(format!("resource.contact.vdefault#rule-00{nth}"));
+    assert_eq!(found(&["a"]), ("evaluation_error".to_owned(), Some("allow"), rule(2)));
+    assert_eq!(found(&["b"]), ("evaluation_error".to_owned(), None, rule(3)), "0.51 grants nothing either");
+}
+
+const OWNERS: &str = "apiVersion: api.cerbos.dev/v1
+derivedRoles:
+  name: owners
+  definitions:
+  - { name: owner, parentRoles: [user, anonymous], condition: { match: { expr: R.attr.owner == P.id } } }
+";
+const OF_OWNERS: &str = "apiVersion: api.cerbos.dev/v1
+resourcePolicy:
+  version: default
+  resource: contact
+  importDerivedRoles: [owners]
+  rules:
+  - { actions: [read], effect: EFFECT_ALLOW, derivedRoles: [owner] }
+";
+
+#[test]
+fn derived_roles_are_looked_into_by_the_gateway() {
+    let files = |route: &str| {
+        [file("routes.yaml", &routes_file(route)), file("owners.yaml", OWNERS), file("contact.yaml", OF_OWNERS)]
+    };
+    let in_body = "- { id: c, path: /c, resource: { kind: contact, attributes: { owner: { body: /owner } } }, actions: { PUT: read } }";
+    let (set, report) = compile(&files(in_body));
+    assert!(report.to_string().contains("warning[P101]"), "a derived role compares what the client claims: {report}");
+    let set = set.unwrap();
+    assert_eq!(set.routes()[0].authentication, Authentication::Optional, "one of its parents is `anonymous`");
+    let of = |body| Ask::new("PUT /c").body(body).of(&set, &user("u-1", &["user"])).0;
+    assert_eq!(ask(&set, &user("u-1", &["user"]), "PUT /c"), "needs_body");
+    assert_eq!(ask(&set, &user("u-1", &["other"]), "PUT /c"), "no_rule", "denied without reading the body");
+    assert_eq!(of(json!({"owner": "u-1"})), "allow resource.contact.vdefault#rule-001");
+    assert_eq!(of(json!({"owner": "u-2"})), "no_rule");
+    assert_eq!(of(json!({})), "evaluation_error");
+}
+
+#[test]
+fn principal_and_role_policies_decide_in_the_gateway() {
+    let role = "apiVersion: api.cerbos.dev/v1\nrolePolicy:\n  role: clerk\n  parentRoles: [b]\n  rules:\n  - { resource: contact, allowActions: [read] }\n";
+    let principal = "apiVersion: api.cerbos.dev/v1\nprincipalPolicy:\n  principal: u-9\n  version: default\n  rules:\n  - resource: contact\n    actions: [ { action: read, effect: EFFECT_DENY } ]\n";
+    let acme = [
+        file("role.yaml", &role.replace("role: clerk", "role: clerk\n  scope: acme")),
+        file("principal.yaml", principal),
+    ];
+    let set = of_tenants("{ path: tenant }", &acme);
+    let b = |id| user(id, &["b"]);
+    assert!(ask(&set, &user("u-1", &["clerk"]), "GET /c/acme").starts_with("allow "));
+    assert!(ask(&set, &b("u-1"), "GET /c/acme").starts_with("allow "));
+    assert_eq!(ask(&set, &b("u-9"), "GET /c/acme"), "explicit_deny");
+    let (_, seen) = Ask::new("GET /c/acme").of(&set, &b("u-9"));
+    assert_eq!(seen.rule.unwrap().as_str(), "principal.u_9.vdefault#contact_rule-001");
 }
 
 #[test]
