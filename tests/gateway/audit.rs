@@ -13,7 +13,7 @@ const ROUTES: &str = "
 - { id: hidden, path: /hidden, on_deny: not_found, rules: [ { id: admins, roles: [admin] } ] }";
 
 /// The fields of every line, in order.
-const FIELDS: [&str; 18] = [
+const FIELDS: [&str; 19] = [
     "time",
     "request_id",
     "generation",
