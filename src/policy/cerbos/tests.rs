@@ -236,13 +236,13 @@ fn a_resource_whose_scope_is_absent_is_not_decided_by_the_root() {
 fn the_scope_of_a_resource_cannot_come_out_of_the_body() {
     let route = "- { id: c, path: /c, resource: { kind: contact, scope: { body: /tenant }, policy_version: 'v 1' }, actions: { PUT: read } }";
     expect![[r#"
-        error[P015]: the scope of a resource cannot come out of the body
-          --> routes.yaml:3:54  (routes[0].resource.scope)
-          help: take it from the path, the host, a header, a claim or a constant
-
         error[P004]: `v 1` is not a policy version
-          --> routes.yaml:3:89  (routes[0].resource.policy_version)
-          help: a version is letters, digits and `_`, such as `default`"#]]
+          --> routes.yaml:3:91  (routes[0].resource.policy_version)
+          help: a version is letters, digits and `_`, such as `default`
+
+        error[P015]: the scope of a resource cannot come out of the body
+          --> routes.yaml:3:56  (routes[0].resource.scope)
+          help: take it from the path, the host, a header, a claim or a constant"#]]
     .assert_eq(&report(route));
 }
 
