@@ -2,7 +2,10 @@
 //!
 //! In the tables the strict answer stands first; `!` marks what the audit line will tell.
 
+use std::sync::Arc;
+
 use super::*;
+use crate::policy::condition::{Condition, ConditionTree, Environment};
 
 fn check(policies: impl Fn() -> Policies, rows: &[(Ask, [&str; 2])]) {
     for (place, (ask, expected)) in rows.iter().enumerate() {
@@ -267,4 +270,27 @@ fn q14_a_principal_without_roles_is_allowed_nothing() {
         ..Policies::default()
     };
     check(policies, &[(ask(&[], &["x"]), ["deny"; 2]), (ask(&["any"], &["x"]), ["allow"; 2])]);
+}
+
+#[test]
+fn q15_sets_of_three_and_more_tell_whole_numbers_from_others_in_0_51() {
+    for (text, expected) in [
+        ("hasIntersection(R.attr.l, [1, 2])", ["allow"; 2]),
+        ("hasIntersection(R.attr.l, [1, 2, 3, 4])", ["allow", "deny"]),
+        ("isSubset(R.attr.l, [1, 2, 3, 4])", ["allow", "deny"]),
+        ("R.attr.l[0] in [1, 2, 3, 4]", ["allow"; 2]),
+        ("hasIntersection(R.attr.s, [\"a\", \"b\", \"c\", \"d\"])", ["allow"; 2]),
+    ] {
+        let answers =
+            [(Profile::Strict, Environment::cerbos()), (Profile::Cerbos051, Environment::cerbos().as_of_0_51())].map(
+                |(profile, environment)| {
+                    let condition = Condition::compile(text, &environment).unwrap();
+                    let mut rule = allow(&["x"], &["a"]);
+                    rule.condition = Some(Arc::new(ConditionTree::Expression(condition)));
+                    let engine = engine(resources(vec![policy("r", vec![rule])]), profile);
+                    ask(&["a"], &["x"]).about(json!({"l": [1], "s": ["a"]})).word(&engine)
+                },
+            );
+        assert_eq!(answers, expected, "{text}");
+    }
 }
