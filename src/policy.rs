@@ -5,7 +5,7 @@
 //! Native rules and Cerbos policies are two ways to write the rows of that table; there is one evaluator.
 
 mod attribute;
-mod cerbos;
+pub mod cerbos;
 mod codes;
 mod compile;
 pub mod condition;
@@ -16,6 +16,7 @@ mod observe;
 mod read;
 mod route;
 mod rule;
+pub mod suite;
 
 pub use codes::CODES;
 pub use compile::World;
