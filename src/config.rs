@@ -233,6 +233,8 @@ pub struct Policies {
     pub poll: Duration,
     /// Accepts a folder without any route.
     pub allow_empty: bool,
+    /// Policies that fail a test beside them do not serve.
+    pub test_on_reload: bool,
     /// The version of resource policies that is asked for, where none is named.
     pub default_policy_version: String,
 }

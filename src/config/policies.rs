@@ -21,6 +21,7 @@ pub(super) fn policies(at: Option<&Cursor<'_>>, file: &str) -> Option<Policies> 
             path: beside(file, PATH),
             poll: POLL.default.duration(),
             allow_empty: false,
+            test_on_reload: false,
             default_policy_version: POLICY_VERSION.to_owned(),
         });
     };
@@ -28,19 +29,16 @@ pub(super) fn policies(at: Option<&Cursor<'_>>, file: &str) -> Option<Policies> 
     let path = or(&mut map, "path", || beside(file, PATH), path);
     let poll = duration(&mut map, "poll", &POLL);
     let allow_empty = or(&mut map, "allow_empty", || false, Cursor::bool);
-    let test_on_reload = or(&mut map, "test_on_reload", || (), test_on_reload);
+    let test_on_reload = or(&mut map, "test_on_reload", || false, Cursor::bool);
     let version = or(&mut map, "cerbos", || POLICY_VERSION.to_owned(), cerbos);
     map.finish();
-    test_on_reload?;
-    Some(Policies { path: path?, poll: poll?, allow_empty: allow_empty?, default_policy_version: version? })
-}
-
-fn test_on_reload(at: &Cursor<'_>) -> Option<()> {
-    if at.bool()? {
-        not_supported(at, "running policy tests on reload", "set `test_on_reload: false` or leave it out");
-        return None;
-    }
-    Some(())
+    Some(Policies {
+        path: path?,
+        poll: poll?,
+        allow_empty: allow_empty?,
+        test_on_reload: test_on_reload?,
+        default_policy_version: version?,
+    })
 }
 
 /// Reads `policies.cerbos`, and gives the default policy version.

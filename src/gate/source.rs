@@ -12,9 +12,10 @@ use std::{
 
 use aws_lc_rs::digest;
 
+pub use crate::policy::suite::TestFolder;
 use crate::{
     diagnostic::{Diagnostic, Report},
-    policy::suite::{TestFolder, is_fixture_file},
+    policy::suite::is_fixture_file,
     yaml::{MAX_BYTES, SourceFile},
 };
 

@@ -49,6 +49,13 @@ pub struct TestFolder {
     pub fixtures: Vec<SourceFile>,
 }
 
+impl TestFolder {
+    /// All its files.
+    pub fn files(&self) -> impl Iterator<Item = &SourceFile> {
+        self.suites.iter().chain(&self.fixtures)
+    }
+}
+
 /// Answers a question as at a moment; `None` where the test names none.
 ///
 /// # Errors

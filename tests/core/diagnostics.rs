@@ -24,7 +24,7 @@ error[P014]: the route has no capture `user`
 warnings stop nothing and change no exit code.
 ";
 
-fn rooms() -> [(&'static str, Vec<(&'static str, &'static str)>); 5] {
+fn rooms() -> [(&'static str, Vec<(&'static str, &'static str)>); 6] {
     let files = source::CODES.iter().chain(&reload::CODES).copied().collect();
     [
         ("F: files as a whole", files),
@@ -32,6 +32,7 @@ fn rooms() -> [(&'static str, Vec<(&'static str, &'static str)>); 5] {
         ("C: settings", config::CODES.to_vec()),
         ("T: certificates of listeners", edge::CODES.to_vec()),
         ("P: policies", policy::CODES.to_vec()),
+        ("S: policy tests", policy::suite::CODES.to_vec()),
     ]
 }
 

@@ -544,12 +544,12 @@ fn identity_headers() {
 fn what_this_version_does_not_support() {
     check(
         &with(
-            "policies:\n  test_on_reload: true\n  cerbos: { profile: lenient, globals: { a: 1 }, schema_enforcement: reject, lenient_scope_search: true, default_policy_version: 'v 1', default_scope: acme }",
+            "policies:\n  test_on_reload: maybe\n  cerbos: { profile: lenient, globals: { a: 1 }, schema_enforcement: reject, lenient_scope_search: true, default_policy_version: 'v 1', default_scope: acme }",
         ),
         expect![[r#"
-            error[C028]: running policy tests on reload is not supported by this version
+            error[Y003]: expected `true` or `false`, found a string
               --> etc/cogward.yaml:2:19  (policies.test_on_reload)
-              help: set `test_on_reload: false` or leave it out
+              help: write `true` or `false` here, or leave the key out where it has a default
 
             error[C007]: `lenient` is not known here
               --> etc/cogward.yaml:3:22  (policies.cerbos.profile)

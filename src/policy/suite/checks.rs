@@ -18,7 +18,7 @@ use crate::{
         cerbos::{Clock, Effect},
         read::read_word,
     },
-    yaml::{Cursor, MapCursor, Pointer},
+    yaml::{Cursor, MapCursor, Node, Pointer},
 };
 
 /// What a test says of the engine that it asks. What it leaves out is as the settings have it.
@@ -91,19 +91,15 @@ pub(super) fn read(mut map: MapCursor<'_>, mut fixtures: Fixtures, room: &mut Ro
     let () = held;
     let skip = skip?;
     let mut names = HashSet::new();
-    let mut checks = Vec::new();
     for at in &tests {
-        let reader = TestReader { fixtures: &fixtures, options: &options, is_skipped: skip.is_some() };
-        let Some(found) = reader.read(at, room) else { continue };
-        if !names.insert(found.0) {
-            at.error_with_help(
-                codes::DUPLICATE,
-                format!("there is a test `{}` already", found.0),
-                "name each differently",
-            );
+        let name = at.node().get("name").and_then(Node::as_text);
+        if let Some(name) = name.filter(|name| !names.insert(*name)) {
+            let message = format!("there is a test `{name}` already");
+            at.error_with_help(codes::DUPLICATE, message, "name each differently");
         }
-        checks.extend(found.1);
     }
+    let reader = TestReader { fixtures: &fixtures, options: &options, is_skipped: skip.is_some() };
+    let checks = tests.iter().filter_map(|at| reader.read(at, room)).flatten().collect();
     rest.iter().all(Option::is_some).then_some(CheckSuite { name: title?.into(), skip, checks })
 }
 
@@ -165,8 +161,8 @@ struct Input {
 type Expectations = BTreeMap<(Box<str>, Box<str>), Expected>;
 
 impl TestReader<'_> {
-    /// The name of a test and its questions.
-    fn read<'n>(&self, at: &Cursor<'n>, room: &mut Room) -> Option<(&'n str, Vec<Check>)> {
+    /// The questions of a test.
+    fn read(&self, at: &Cursor<'_>, room: &mut Room) -> Option<Vec<Check>> {
         let mut map = at.map()?;
         let title = map.require("name").and_then(|at| at.text());
         let description = optional(&mut map, "description", name);
@@ -185,12 +181,11 @@ impl TestReader<'_> {
         let Input { principals, resources, actions, claims } = input;
         let test = Test { name: title.into(), skip: skip?, actions, claims, options, at: at.pointer().clone() };
         if self.is_skipped {
-            return Some((title, Vec::new()));
+            return Some(Vec::new());
         }
         let cases = principals.len().saturating_mul(resources.len()).saturating_mul(test.actions.len());
         take_room(at, &mut room.cases, cases)?;
-        let checks = self.checks(&input_at?, (&principals, &resources), expected, Arc::new(test));
-        checks.map(|checks| (title, checks))
+        self.checks(&input_at?, (&principals, &resources), expected, Arc::new(test))
     }
 
     fn input(&self, at: &Cursor<'_>) -> Option<Input> {

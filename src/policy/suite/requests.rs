@@ -297,3 +297,23 @@ impl Answer {
         }
     }
 }
+
+#[cfg(test)]
+impl RequestCase {
+    /// A request without a credential, of which nothing is expected.
+    pub(crate) fn anonymous(method: Method, target: &str) -> Self {
+        Self {
+            name: "case".into(),
+            method,
+            target: target.into(),
+            headers: Vec::new(),
+            body: None,
+            client: None,
+            credential: CaseCredential::Absent,
+            now: None,
+            skip: None,
+            expect: Expectation::Status(404),
+            at: Pointer::default(),
+        }
+    }
+}
