@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     policy::{
         suite::{Asking, SuiteResult, Suites, TestFolder, Vocabulary},
-        testing::{file, policies},
+        testing::{compile, file, routes_file},
     },
     token::testing::NOW,
     yaml::SourceFile,
@@ -32,10 +32,15 @@ const ROUTES: &str = r#"
 - { id: bodily, path: /bodily, providers: [main], methods: [POST], rules: [ { id: own, roles: [user], owner: { body: /owner } } ] }
 - { id: asked, path: /asked, rules: [ { id: network, roles: [anyone], when: 'request.client_ip == "192.0.2.7" && request.headers["x-a"] == "b"' } ] }
 - { id: late, path: /late, rules: [ { id: later, roles: [anyone], when: 'now() > timestamp("2100-01-01T00:00:00Z")' } ] }
-- { id: rare, path: /rare, rate_limits: [ { requests: 1, per: 24h } ], rules: [ { id: everyone, roles: [anyone] } ] }
+- { id: rare, path: /rare, rate_limit: { requests: 1, per: 24h, key: route }, rules: [ { id: everyone, roles: [anyone] } ] }
 - { id: told, path: /told, rules: [ { id: forged, roles: [anyone], when: '"x-auth-request-user" in request.headers' } ] }
 - { id: shared, path: /shared, cors: { origins: ["https://app.example"] }, rules: [ { id: everyone, roles: [anyone] } ] }
 "#;
+
+fn policies() -> Arc<PolicySet> {
+    let (policies, report) = compile(&[file("routes.yaml", &routes_file(ROUTES))]);
+    Arc::new(policies.unwrap_or_else(|| panic!("{report}")))
+}
 
 fn settings(text: &str) -> Settings {
     let (settings, report) = Settings::compile(&file("cogward.yaml", text), &|_| None);
@@ -55,7 +60,7 @@ fn run(settings: &Settings, cases: &str) -> SuiteResult {
     let denials = denials();
     let suites = Suites::read(&folders, Vocabulary { providers: &providers, denials: &denials });
     let suites = suites.unwrap_or_else(|report| panic!("{report}"));
-    let trial = Trial::new(settings, Arc::new(policies(ROUTES)), vec![None; providers.len()], NOW);
+    let trial = Trial::new(settings, policies(), vec![None; providers.len()], NOW);
     let asking = Asking { engine: &|_| Err("none".to_owned()), request: &|case| trial.ask(case), filter: None };
     suites.run(&asking).suites.remove(0)
 }
@@ -107,7 +112,7 @@ fn claims_are_verified_on_trial_as_ever() {
          GET /api, claims: { sub: u-1 }, now: '2030-01-01T00:00:00Z' -> allow: api
          GET /api, claims: { sub: u-1, exp: 1700000000 } -> deny: token_expired
          GET /api, claims: { sub: u-1, nbf: 1900000000 } -> deny: token_not_yet_valid
-         GET /api, claims: { sub: u-1, iss: 'https://ed.example' } -> deny: unknown_key",
+         GET /api, claims: { sub: u-1, iss: 'https://ed.example' } -> deny: token_malformed",
     );
 }
 
@@ -125,7 +130,7 @@ fn each_provider_has_a_key_of_its_own_algorithm() {
 
 #[test]
 fn a_token_is_asked_under_the_keys_of_the_files_and_a_key_of_the_trial_is_not_among_them() {
-    let trial = Trial::new(&settings(SETTINGS), Arc::new(policies(ROUTES)), vec![None; 6], NOW);
+    let trial = Trial::new(&settings(SETTINGS), policies(), vec![None; 6], NOW);
     let signer = trial.minting().map(|minting| &minting.signers[0]).unwrap();
     let provider = &trial.settings.identity.providers[0].provider;
     let claims = serde_json::json!({ "sub": "u-1" });
@@ -136,8 +141,7 @@ fn a_token_is_asked_under_the_keys_of_the_files_and_a_key_of_the_trial_is_not_am
     );
     // Under a key that the provider does have, the token of a trial names one that is not known, or is not signed with it.
     let keys = crate::token::testing::ring().get(0).cloned();
-    let held =
-        Trial::new(&settings(SETTINGS), Arc::new(policies(ROUTES)), vec![keys, None, None, None, None, None], NOW);
+    let held = Trial::new(&settings(SETTINGS), policies(), vec![keys, None, None, None, None, None], NOW);
     let mut headers = HeaderMap::new();
     held.present(&token, &mut headers).unwrap();
     let generation = held.generation(held.keys.clone());

@@ -87,9 +87,7 @@ pub(super) fn read(mut map: MapCursor<'_>, mut fixtures: Fixtures, room: &mut Ro
     let options = optional(&mut map, "options", |at| options(at).map(Arc::new));
     let tests = map.require("tests").and_then(|at| at.list());
     map.finish();
-    let (held, options, tests) = (held?, options?, tests?);
-    let () = held;
-    let skip = skip?;
+    let tests = tests?;
     let mut names = HashSet::new();
     for at in &tests {
         let name = at.node().get("name").and_then(Node::as_text);
@@ -98,8 +96,15 @@ pub(super) fn read(mut map: MapCursor<'_>, mut fixtures: Fixtures, room: &mut Ro
             at.error_with_help(codes::DUPLICATE, message, "name each differently");
         }
     }
-    let reader = TestReader { fixtures: &fixtures, options: &options, is_skipped: skip.is_some() };
+    let is_broken = held.is_none() || options.is_none() || skip.is_none();
+    let may_name_anything = is_broken || skip.as_ref().is_some_and(Option::is_some);
+    let options = options.unwrap_or_default();
+    let reader = TestReader { fixtures: &fixtures, options: &options, may_name_anything };
     let checks = tests.iter().filter_map(|at| reader.read(at, room)).flatten().collect();
+    if is_broken {
+        return None;
+    }
+    let skip = skip?;
     rest.iter().all(Option::is_some).then_some(CheckSuite { name: title?.into(), skip, checks })
 }
 
@@ -146,8 +151,8 @@ pub(super) fn moment_at(at: &Cursor<'_>) -> Option<Clock> {
 struct TestReader<'a> {
     fixtures: &'a Fixtures,
     options: &'a Arc<Options>,
-    /// The names in a suite that is skipped need not be known.
-    is_skipped: bool,
+    /// The names in a suite that is skipped, or whose fixtures are wrong, need not be known. Nothing of it is asked.
+    may_name_anything: bool,
 }
 
 /// Whom and what a test asks about.
@@ -180,7 +185,7 @@ impl TestReader<'_> {
         let options = own.unwrap_or_else(|| Some(Arc::clone(self.options)))?;
         let Input { principals, resources, actions, claims } = input;
         let test = Test { name: title.into(), skip: skip?, actions, claims, options, at: at.pointer().clone() };
-        if self.is_skipped {
+        if self.may_name_anything {
             return Some(Vec::new());
         }
         let cases = principals.len().saturating_mul(resources.len()).saturating_mul(test.actions.len());
@@ -216,7 +221,7 @@ impl TestReader<'_> {
     fn claims(&self, at: &Cursor<'_>) -> Option<Option<Arc<ClaimsFixture>>> {
         let wanted = string(at)?;
         let found = self.fixtures.claims.get(wanted);
-        if found.is_none() && !wanted.is_empty() && !self.is_skipped {
+        if found.is_none() && !wanted.is_empty() && !self.may_name_anything {
             at.error_with_help(
                 codes::UNKNOWN,
                 format!("there is no `{wanted}` in `auxData`"),
@@ -247,7 +252,7 @@ impl TestReader<'_> {
         map.finish();
         let (principals, resources) = (principals?, resources?);
         let said = Expected { effects: effects?, outputs: outputs? };
-        if self.is_skipped {
+        if self.may_name_anything {
             return Some(());
         }
         // Before the pairs are made: their number is a product.

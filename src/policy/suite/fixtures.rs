@@ -127,24 +127,30 @@ impl Fixtures {
         match kind {
             "principals" => {
                 let found = optional(map, "principals", |at| each(at, subject));
-                self.principals.extend(found?.into_iter().map(|(name, found)| (name, Arc::new(found))));
-                let known = |name: &str| self.principals.contains_key(name);
+                let is_good = found.is_some();
+                let found = found.into_iter().flatten().map(|(name, found)| (name, Arc::new(found)));
+                self.principals.extend(found);
+                let known = |name: &str| !is_good || self.principals.contains_key(name);
                 let groups = optional(map, "principalGroups", |at| each(at, |at| group(at, "principals", &known)));
                 self.principal_groups.extend(groups?);
+                is_good.then_some(())
             }
             "resources" => {
                 let found = optional(map, "resources", |at| each(at, resource));
-                self.resources.extend(found?.into_iter().map(|(name, found)| (name, Arc::new(found))));
-                let known = |name: &str| self.resources.contains_key(name);
+                let is_good = found.is_some();
+                let found = found.into_iter().flatten().map(|(name, found)| (name, Arc::new(found)));
+                self.resources.extend(found);
+                let known = |name: &str| !is_good || self.resources.contains_key(name);
                 let groups = optional(map, "resourceGroups", |at| each(at, |at| group(at, "resources", &known)));
                 self.resource_groups.extend(groups?);
+                is_good.then_some(())
             }
             _ => {
                 let found = optional(map, "auxData", |at| each(at, claims));
                 self.claims.extend(found?.into_iter().map(|(name, found)| (name, Arc::new(found))));
+                Some(())
             }
         }
-        Some(())
     }
 }
 

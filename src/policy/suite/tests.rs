@@ -286,7 +286,12 @@ tests:
             S009 p/a_test.yaml:4:49 principals.bob.scope: `a..b` is not a scope
             S008 p/a_test.yaml:3:17 options.now: `yesterday` is not a moment
             Y007 p/a_test.yaml:2:9 colour: unknown key `colour`
-            Y007 p/a_test.yaml:5:18 principalGroups: unknown key `principalGroups`
+            S003 p/a_test.yaml:10:5 tests[1]: there is a test `t` already
+            S001 p/a_test.yaml:8:32 tests[0].input.principals[1]: `bob` stands twice in the list
+            S007 p/a_test.yaml:8:12 tests[0].input: there are no `resources` here
+            S007 p/a_test.yaml:13:9 tests[1].expected[0]: there are both `principal` and `principals` here
+            S007 p/a_test.yaml:14:9 tests[1].expected[1]: there are no `resources` here
+            S005 p/a_test.yaml:14:36 tests[1].expected[1].actions: the action `drop` is not in `input.actions`
         "#]],
     );
     faults(
@@ -322,18 +327,26 @@ fn tests_that_multiply_beyond_the_bound_are_refused_before_they_are_made() {
         names(MOST_CASES + 1)
     );
     let fixtures = [("principals.yaml", PRINCIPALS), ("resources.yaml", RESOURCES)];
-    faults(&suite, &fixtures, expect![[r#"
+    faults(
+        &suite,
+        &fixtures,
+        expect![[r#"
         S014 p/a_test.yaml:3:5 tests[0]: there are more than 20000 cases in all, or ten times as many expectations
-    "#]]);
+    "#]],
+    );
     let (many, wide) = (names(3_000), "principals: [%], resources: [%], actions: [%]");
     let suite = format!(
         "name: Many\ntests:\n  - name: t\n    input: {{ {} }}\n    expected: [ {{ {}, actions: {{ n1: EFFECT_DENY }} }} ]\n",
         wide.replace('%', &many),
         wide.replace(", actions: [%]", "").replace('%', &many)
     );
-    faults(&suite, &fixtures, expect![[r#"
+    faults(
+        &suite,
+        &fixtures,
+        expect![[r#"
         S014 p/a_test.yaml:5:17 tests[0].expected[0]: there are more than 20000 cases in all, or ten times as many expectations
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -379,7 +392,10 @@ cases:
 
 #[test]
 fn http_cases_are_asked_with_who_asks_and_compared_by_what_they_state() {
-    check(CASES, &[], expect![[r#"
+    check(
+        CASES,
+        &[],
+        expect![[r#"
         test a_test.yaml / anonymous / GET /a?b=c ... ok
         test a_test.yaml / signed in / PUT /a ... ok
         test a_test.yaml / the route will do / GET /a ... ok
@@ -394,7 +410,8 @@ fn http_cases_are_asked_with_who_asks_and_compared_by_what_they_state() {
           answer: expected deny: not_owner, got allow: r0, by r0/sub
           --> p/a_test.yaml:25:5
 
-        test result: FAILED. 7 cases: 5 passed, 1 failed, 1 skipped"#]]);
+        test result: FAILED. 7 cases: 5 passed, 1 failed, 1 skipped"#]],
+    );
 }
 
 #[test]
@@ -516,7 +533,8 @@ tests:
             "passed": 1,
             "skipped": 1
           }
-        }"#]].assert_eq(&serde_json::to_string_pretty(&json(&results)).unwrap());
+        }"#]]
+    .assert_eq(&serde_json::to_string_pretty(&json(&results)).unwrap());
     expect![[r#"
         error[S015]: the test `A & <B> / it's \u{1b}[31m / ada / album / read` failed: effect: expected EFFECT_DENY, got EFFECT_ALLOW, by resource.album.vdefault#rule-001
           --> p/a_test.yaml:3:5
