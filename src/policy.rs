@@ -18,6 +18,7 @@ mod route;
 mod rule;
 pub mod suite;
 
+pub use cerbos::SchemaFile;
 pub use codes::CODES;
 pub use compile::World;
 pub use decision::{Body, Decision, DenyReason, Query, RuleId};
@@ -129,6 +130,8 @@ impl Findings {
     }
 }
 
+#[cfg(test)]
+mod corpora;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]

@@ -15,7 +15,7 @@ use aws_lc_rs::digest;
 pub use crate::policy::suite::TestFolder;
 use crate::{
     diagnostic::{Diagnostic, Report},
-    policy::suite::is_fixture_file,
+    policy::{SchemaFile, suite::is_fixture_file},
     yaml::{MAX_BYTES, SourceFile},
 };
 
@@ -88,12 +88,19 @@ fn unread(name: &str, error: &io::Error) -> Diagnostic {
 /// Reads the policy files under `folder`, sorted by name.
 ///
 /// Links are followed. Left out: names that start with `.` (the versions that a ConfigMap mount keeps beside its links), `*_test.yaml`,
-/// `*_test.yml` and `*_test.json`, folders named `testdata`, `_schemas` at the root, and whatever is no `.yaml`, `.yml` or `.json`.
+/// `*_test.yml` and `*_test.json`, folders named `testdata`, and whatever is no `.yaml`, `.yml` or `.json`. What ends in `.json` below the folder
+/// `_schemas` at the root comes after them, see [`schemas_apart`].
 ///
 /// The report has the errors of [`read_file`], and `F005` the folder is missing or cannot be listed, `F006` too many files, `F007` too many
 /// bytes, `F008` too deep, `F009` a link that leads back to a folder above it. With any of them the files must not be used.
 pub fn read_policies(folder: &Path) -> (Vec<SourceFile>, Report) {
-    let walk = Walk::of(folder, Wanted::Policies);
+    let mut walk = Walk::of(folder, Wanted::Policies);
+    let schemas = folder.join(SCHEMAS);
+    if fs::metadata(&schemas).is_ok_and(|schemas| schemas.is_dir()) {
+        let found = Walk::of(&schemas, Wanted::Schemas);
+        walk.files.extend(found.files);
+        walk.report.append(found.report);
+    }
     (walk.files, walk.report)
 }
 
@@ -114,6 +121,16 @@ pub fn read_tests(folder: &Path) -> (Vec<TestFolder>, Report) {
         }
     }
     (folders.into_values().collect(), walk.report)
+}
+
+/// What [`read_policies`] read, as policies and as schemas.
+pub fn schemas_apart<'f>(folder: &Path, files: &'f [SourceFile]) -> (&'f [SourceFile], Vec<SchemaFile<'f>>) {
+    let root = folder.join(SCHEMAS);
+    let path = |file: &'f SourceFile| Path::new(&file.name).strip_prefix(&root).ok().and_then(Path::to_str);
+    let first = files.iter().position(|file| path(file).is_some()).unwrap_or(files.len());
+    let (policies, schemas) = files.split_at_checked(first).unwrap_or((files, &[]));
+    let schema = |file| Some(SchemaFile { path: path(file)?, text: &file.text });
+    (policies, schemas.iter().filter_map(schema).collect())
 }
 
 /// Does the finding say that a folder cannot be listed? What it holds is then not known.
@@ -152,6 +169,7 @@ struct Full;
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Wanted {
     Policies,
+    Schemas,
     Tests,
 }
 
@@ -160,6 +178,7 @@ impl Wanted {
     fn takes(self, name: &str, in_fixtures: bool) -> bool {
         match self {
             Self::Policies => stem(name).is_some_and(|stem| !stem.ends_with(MARK)),
+            Self::Schemas => name.ends_with(".json"),
             Self::Tests if in_fixtures => is_fixture_file(name),
             Self::Tests => stem(name).is_some_and(|stem| stem.ends_with(MARK)),
         }
@@ -171,6 +190,9 @@ const MARK: &str = "_test";
 
 /// The folder of fixtures for tests.
 const FIXTURES: &str = "testdata";
+
+/// The folder of JSON Schemas, at the root of the policies.
+const SCHEMAS: &str = "_schemas";
 
 struct Walk {
     wanted: Wanted,
@@ -262,15 +284,18 @@ impl Walk {
         };
         let in_fixtures = !in_root && path.parent().and_then(Path::file_name).is_some_and(|folder| folder == FIXTURES);
         if kind.is_dir() {
-            let is_left_out =
-                in_fixtures || (name == FIXTURES && self.wanted == Wanted::Policies) || (in_root && name == "_schemas");
+            let is_left_out = match self.wanted {
+                Wanted::Policies => name == FIXTURES || (in_root && name == SCHEMAS),
+                Wanted::Schemas => false,
+                Wanted::Tests => in_fixtures || (in_root && name == SCHEMAS),
+            };
             return if is_left_out { Ok(()) } else { self.folder(path, above) };
         }
         if !self.wanted.takes(name, in_fixtures) {
             return Ok(());
         }
         if self.files.len() >= MOST_FILES {
-            return self.full("F006", path, format!("there are more than {MOST_FILES} files"));
+            return self.full("F006", path, format!("there are more than {MOST_FILES} policy files"));
         }
         match read_file(path) {
             Ok(file) => {

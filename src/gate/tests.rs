@@ -67,6 +67,7 @@ fn generation_of(lines: &str, routes: &str) -> Generation {
         identity_headers: &identity_headers,
         credential_headers: &[HeaderName::from_static("x-token")],
         policy_version: "default",
+        schemas: &[],
         allow_empty: false,
     };
     let (policies, report) = PolicySet::compile(

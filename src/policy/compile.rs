@@ -10,7 +10,7 @@ use http::{HeaderName, Method};
 use super::{
     PolicySet,
     attribute::Source as AttributeSource,
-    cerbos::{ResourcePolicy, read_policy},
+    cerbos::{ResourcePolicy, SchemaFile, read_policy},
     codes,
     condition::Root,
     lint,
@@ -37,6 +37,8 @@ pub struct World<'a> {
     pub credential_headers: &'a [HeaderName],
     /// The version of resource policies that decides.
     pub policy_version: &'a str,
+    /// The JSON Schemas that resource policies may refer to.
+    pub schemas: &'a [SchemaFile<'a>],
     /// Accepts files without any route.
     pub allow_empty: bool,
 }

@@ -36,6 +36,7 @@ pub(crate) fn compile_for(files: &[SourceFile], providers: &[&str], upstreams: &
         identity_headers: &identity_headers,
         credential_headers: &credential_headers,
         policy_version: "default",
+        schemas: &[],
         allow_empty: false,
     };
     PolicySet::compile(files, &world)

@@ -161,6 +161,7 @@ pub(crate) fn policy(input: &[u8]) {
         identity_headers: &[HeaderName::from_static("x-auth-request-user")],
         credential_headers: &[],
         policy_version: "default",
+        schemas: &[],
         allow_empty: true,
     };
     if let Some(set) = compiles(|| PolicySet::compile(&files, &world)) {

@@ -2,6 +2,9 @@
 //!
 //! `*` and `?` stay within a part, `**` does not, a lone `*` is everything. `[abc]`, `[!a-c]`, `{p,q}` and `\` as in shells.
 
+/// The name of a resource in a rule: it has the same wildcards.
+pub(crate) type Glob = ActionPattern;
+
 /// The name of an action in a rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ActionPattern {
@@ -10,7 +13,11 @@ pub(crate) enum ActionPattern {
     /// This one.
     Literal(Box<str>),
     /// All that fit.
-    Glob(Vec<Token>),
+    Glob {
+        /// As written.
+        text: Box<str>,
+        tokens: Vec<Token>,
+    },
 }
 
 /// One piece of a glob.
@@ -51,7 +58,7 @@ impl ActionPattern {
         }
         let mut rest = letters.as_slice();
         let tokens = sequence(&mut rest, false)?;
-        rest.is_empty().then_some(Self::Glob(tokens))
+        rest.is_empty().then(|| Self::Glob { text: text.into(), tokens })
     }
 
     /// Does that action have such a name?
@@ -59,7 +66,29 @@ impl ActionPattern {
         match self {
             Self::Any => true,
             Self::Literal(name) => **name == *action,
-            Self::Glob(tokens) => fits(tokens, &[], action),
+            Self::Glob { tokens, .. } => fits(tokens, &[], action),
+        }
+    }
+
+    /// Does that action have such a name for Cerbos 0.51? There a pattern without `*` is found only under its own text, and asked for that
+    /// text, it takes what fits besides.
+    pub(crate) fn matches_as_of_0_51(&self, action: &str, asked: impl Fn(&str) -> bool) -> bool {
+        match self {
+            Self::Glob { text, .. } if self.is_odd() => asked(text) && (**text == *action || self.matches(action)),
+            Self::Any | Self::Literal(_) | Self::Glob { .. } => self.matches(action),
+        }
+    }
+
+    /// Is it a pattern that Cerbos 0.51 does not take for one?
+    pub(crate) fn is_odd(&self) -> bool {
+        matches!(self, Self::Glob { text, .. } if !text.contains('*'))
+    }
+
+    /// The only name that fits.
+    pub(crate) fn literal(&self) -> Option<&str> {
+        match self {
+            Self::Literal(name) => Some(name),
+            Self::Any | Self::Glob { .. } => None,
         }
     }
 }
@@ -156,7 +185,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn globs_match_as_the_real_cerbos_matches_them() {
+    fn globs_match_as_they_are_documented() {
         let table: &[(&str, &[&str], &[&str])] = &[
             ("*", &["a", "a:b", ""], &[]),
             ("read", &["read"], &["Read", "reads", "rea"]),
@@ -180,6 +209,17 @@ mod tests {
                 assert!(!pattern.matches(action), "{text} should not match {action}");
             }
         }
+    }
+
+    #[test]
+    fn a_pattern_without_a_star_is_a_name_for_the_real_cerbos() {
+        let brace = ActionPattern::parse("{m,n}").unwrap();
+        assert!(brace.is_odd() && brace.matches("m"));
+        assert!(!brace.matches_as_of_0_51("m", |text| text == "m"));
+        assert!(brace.matches_as_of_0_51("{m,n}", |text| text == "{m,n}"));
+        assert!(brace.matches_as_of_0_51("m", |text| ["m", "{m,n}"].contains(&text)), "found by another action");
+        let star = ActionPattern::parse("{p,q}*").unwrap();
+        assert!(!star.is_odd() && star.matches_as_of_0_51("px", |_| false));
     }
 
     #[test]

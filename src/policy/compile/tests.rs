@@ -70,6 +70,7 @@ fn p002_no_route_at_all_is_an_error_unless_allowed() {
         identity_headers: &[],
         credential_headers: &[],
         policy_version: "default",
+        schemas: &[],
         allow_empty: true,
     };
     let (set, report) = super::compile(&[], &world);

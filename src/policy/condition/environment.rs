@@ -6,6 +6,7 @@ use std::sync::{Arc, LazyLock};
 
 use cel::Env;
 use http::HeaderName;
+use serde_json::{Map, Value};
 
 use super::functions;
 use super::path::{CertificateField, Fields, Path, PrincipalField, RequestField, ResourceField, Source};
@@ -18,6 +19,22 @@ pub struct Environment {
     captures: Vec<Box<str>>,
     credential_headers: Arc<[HeaderName]>,
     names_resource: bool,
+    /// `C`
+    pub(super) constants: Arc<Map<String, Value>>,
+    /// `V`
+    pub(super) variables: Arc<[Box<str>]>,
+    /// `G`
+    pub(super) globals: Arc<Value>,
+    pub(super) sets: Sets,
+}
+
+/// How the set functions compare elements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sets {
+    /// By the language's `==`.
+    Equality,
+    /// As Cerbos 0.51 does: in longer lists a double is no integer.
+    AsOf051,
 }
 
 /// The two languages.
@@ -42,6 +59,11 @@ pub(super) enum Record {
     CerbosPrincipal,
     CerbosResource,
     CerbosAuxiliary,
+    /// `V`
+    Variables,
+    /// `C`
+    Constants,
+    Runtime,
 }
 
 /// Every header field, or every query parameter.
@@ -57,6 +79,7 @@ pub(super) enum Place {
     Record(Record, String),
     Names(Multitude, String),
     Path(Path),
+    Variable(Box<str>),
 }
 
 /// What is wrong with a name, and what to write instead.
@@ -77,6 +100,9 @@ impl Unknown {
     }
 }
 
+/// What Cerbos conditions may name, in its short form.
+const CERBOS_ROOTS: &[&str] = &["request", "P", "R", "V", "C", "G", "runtime"];
+
 /// Header fields that carry credentials, whatever the settings say.
 const CREDENTIAL_HEADERS: [HeaderName; 3] =
     [http::header::AUTHORIZATION, http::header::COOKIE, http::header::PROXY_AUTHORIZATION];
@@ -89,6 +115,10 @@ impl Environment {
             captures: captures.iter().map(|&name| name.into()).collect(),
             credential_headers: CREDENTIAL_HEADERS.into(),
             names_resource: true,
+            constants: Arc::default(),
+            variables: Arc::default(),
+            globals: Arc::new(Value::Object(Map::new())),
+            sets: Sets::Equality,
         }
     }
 
@@ -111,6 +141,34 @@ impl Environment {
         self
     }
 
+    /// The constants of a Cerbos policy, `C`. A name that is not among them does not compile.
+    #[must_use]
+    pub fn with_constants(mut self, constants: Map<String, Value>) -> Self {
+        self.constants = Arc::new(constants);
+        self
+    }
+
+    /// The names of the variables of a Cerbos policy, `V`. A name that is not among them does not compile.
+    #[must_use]
+    pub fn with_variables(mut self, names: impl IntoIterator<Item = impl Into<Box<str>>>) -> Self {
+        self.variables = names.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// The values of the installation, `G`.
+    #[must_use]
+    pub fn with_globals(mut self, globals: Map<String, Value>) -> Self {
+        self.globals = Arc::new(Value::Object(globals));
+        self
+    }
+
+    /// The set functions do what those of Cerbos 0.51 do: in lists of three and more elements `1.0` is not `1`.
+    #[must_use]
+    pub fn as_of_0_51(mut self) -> Self {
+        self.sets = Sets::AsOf051;
+        self
+    }
+
     pub(super) fn credential_headers(&self) -> &Arc<[HeaderName]> {
         &self.credential_headers
     }
@@ -126,10 +184,12 @@ impl Environment {
     /// The interpreter's functions for this language.
     pub(super) fn interpreter(&self) -> &'static Arc<Env> {
         static NATIVE: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(functions::native()));
-        static CERBOS: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(functions::cerbos()));
-        match self.profile {
-            Profile::Native => &NATIVE,
-            Profile::Cerbos => &CERBOS,
+        static CERBOS: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(functions::cerbos(Sets::Equality)));
+        static CERBOS_051: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(functions::cerbos(Sets::AsOf051)));
+        match (self.profile, self.sets) {
+            (Profile::Native, _) => &NATIVE,
+            (Profile::Cerbos, Sets::Equality) => &CERBOS,
+            (Profile::Cerbos, Sets::AsOf051) => &CERBOS_051,
         }
     }
 
@@ -146,21 +206,34 @@ impl Environment {
             (Profile::Cerbos, "request") => Record::CerbosRequest,
             (Profile::Cerbos, "P") => Record::CerbosPrincipal,
             (Profile::Cerbos, "R") => Record::CerbosResource,
-            (Profile::Cerbos, "V" | "variables" | "C" | "constants" | "G" | "globals" | "runtime") => {
-                return Err(Unknown::new(format!("`{name}` is not supported yet")));
+            (Profile::Cerbos, "V" | "variables") => Record::Variables,
+            (Profile::Cerbos, "C" | "constants") => Record::Constants,
+            (Profile::Cerbos, "runtime") => Record::Runtime,
+            (Profile::Cerbos, "G" | "globals") => {
+                return Ok(Place::Path(Path::fixed(name.to_owned(), &self.globals)));
             }
             (Profile::Native, _) => return Err(unknown_name(name, &["principal", "request", "path", "resource"])),
-            (Profile::Cerbos, _) => return Err(unknown_name(name, &["request", "P", "R"])),
+            (Profile::Cerbos, _) => return Err(unknown_name(name, CERBOS_ROOTS)),
         };
         Ok(Place::Record(record, name.to_owned()))
     }
 
     /// What a field of a group stands for.
     pub(super) fn field(&self, record: Record, written: &str, name: &str) -> Result<Place, Unknown> {
-        let fields = record.fields();
-        if record == Record::Captures {
-            return self.capture(written, name);
-        }
+        let fields = match record {
+            Record::Captures => return self.capture(written, name),
+            Record::Variables => return self.variable(name),
+            Record::Constants => return self.constant(written, name),
+            Record::Principal
+            | Record::Request
+            | Record::Certificate
+            | Record::Resource
+            | Record::CerbosRequest
+            | Record::CerbosPrincipal
+            | Record::CerbosResource
+            | Record::CerbosAuxiliary
+            | Record::Runtime => record.fields(),
+        };
         let Some((_, target)) = fields.iter().find(|(field, _)| *field == name) else {
             let known: Vec<&str> =
                 fields.iter().map(|(field, _)| *field).filter(|field| !is_snake_twin(field)).collect();
@@ -177,8 +250,23 @@ impl Environment {
             Target::ClientIp => Source::Request(RequestField::ClientIp),
             Target::Certificate(field) => Source::Request(RequestField::Certificate(field)),
             Target::Resource(field) => Source::Resource(field),
+            Target::DerivedRoles => Source::DerivedRoles,
         };
         Ok(Place::Path(Path { written: written.into(), source, steps: vec![] }))
+    }
+
+    fn variable(&self, name: &str) -> Result<Place, Unknown> {
+        if self.variables.iter().any(|known| **known == *name) {
+            return Ok(Place::Variable(name.into()));
+        }
+        Err(undefined("variable", name, self.variables.iter().map(|known| &**known)))
+    }
+
+    fn constant(&self, written: &str, name: &str) -> Result<Place, Unknown> {
+        match self.constants.get(name) {
+            Some(value) => Ok(Place::Path(Path::fixed(format!("{written}.{name}"), &Arc::new(value.clone())))),
+            None => Err(undefined("constant", name, self.constants.keys().map(String::as_str))),
+        }
     }
 
     fn capture(&self, written: &str, name: &str) -> Result<Place, Unknown> {
@@ -228,6 +316,7 @@ enum Target {
     ClientIp,
     Certificate(CertificateField),
     Resource(ResourceField),
+    DerivedRoles,
 }
 
 impl Record {
@@ -241,7 +330,13 @@ impl Record {
     pub(super) fn is_message(self) -> bool {
         match self {
             Self::Principal | Self::Request | Self::Certificate | Self::Captures | Self::Resource => false,
-            Self::CerbosRequest | Self::CerbosPrincipal | Self::CerbosResource | Self::CerbosAuxiliary => true,
+            Self::CerbosRequest
+            | Self::CerbosPrincipal
+            | Self::CerbosResource
+            | Self::CerbosAuxiliary
+            | Self::Variables
+            | Self::Constants
+            | Self::Runtime => true,
         }
     }
 
@@ -273,7 +368,10 @@ impl Record {
                 ("emails", Target::Certificate(CertificateField::Emails)),
                 ("sha256", Target::Certificate(CertificateField::Sha256)),
             ],
-            Self::Captures => &[],
+            Self::Captures | Self::Variables | Self::Constants => &[],
+            Self::Runtime => {
+                &[("effectiveDerivedRoles", Target::DerivedRoles), ("effective_derived_roles", Target::DerivedRoles)]
+            }
             Self::Resource => &[
                 ("kind", Target::Resource(ResourceField::Kind)),
                 ("id", Target::Resource(ResourceField::Id)),
@@ -308,7 +406,7 @@ impl Record {
 
 /// The other spelling of a field, left out of advice.
 fn is_snake_twin(field: &str) -> bool {
-    matches!(field, "aux_data" | "policy_version")
+    matches!(field, "aux_data" | "policy_version" | "effective_derived_roles")
 }
 
 fn unknown_name(name: &str, known: &[&str]) -> Unknown {
@@ -316,6 +414,14 @@ fn unknown_name(name: &str, known: &[&str]) -> Unknown {
     match closest(name, known.iter().copied()) {
         Some(known) => unknown.with_help(format!("did you mean `{known}`?")),
         None => unknown.with_help(format!("a condition may name: {}", known.join(", "))),
+    }
+}
+
+fn undefined<'k>(what: &str, name: &str, known: impl Iterator<Item = &'k str>) -> Unknown {
+    let unknown = Unknown::new(format!("undefined {what} `{name}`"));
+    match closest(name, known) {
+        Some(known) => unknown.with_help(format!("did you mean `{known}`?")),
+        None => unknown.with_help(format!("the policy defines or imports no such {what}")),
     }
 }
 

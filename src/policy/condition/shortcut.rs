@@ -227,7 +227,9 @@ fn readable(name: &str, slots: &[Slot]) -> Option<usize> {
     let index = name.strip_prefix('@')?.parse().ok()?;
     match slots.get(index)? {
         Slot::Value(_) | Slot::Presence(_) => Some(index),
-        Slot::Names(_) => None,
+        Slot::Names(_) | Slot::Now | Slot::Variable(_) | Slot::HasVariable(_) | Slot::Pattern(_) | Slot::Bound(_) => {
+            None
+        }
     }
 }
 

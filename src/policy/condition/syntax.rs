@@ -7,6 +7,9 @@ use super::path::Step;
 /// The identifier that counts a step of a comprehension.
 pub(super) const STEP: &str = "@step";
 
+/// The identifier of what the evaluation may cost.
+pub(super) const METER: &str = "@meter";
+
 /// Puts the counter where every step passes, in the forms that the interpreter knows how to run without copying: a guard on a step that
 /// collects, and the condition of the loop for the others.
 pub(super) fn count_steps(comprehension: &mut ComprehensionExpr) {

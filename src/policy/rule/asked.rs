@@ -112,7 +112,16 @@ impl<'a> Asked<'a> {
             scope: "",
         });
         let request = Some(RequestParts::from(self.query.view));
-        Scope { principal, request, captures, resource, now: self.query.now }
+        Scope {
+            principal,
+            request,
+            captures,
+            resource,
+            now: self.query.now,
+            nanos: 0,
+            variables: None,
+            derived_roles: &[],
+        }
     }
 }
 

@@ -305,6 +305,9 @@ fn test_tree(tree: &ConditionTree) -> Result<bool, EvaluationError> {
         captures: &[],
         resource: Some(resource),
         now: UnixTime::from_seconds(0),
+        nanos: 0,
+        variables: None,
+        derived_roles: &[],
     })
 }
 
@@ -343,6 +346,9 @@ fn a_part_that_was_not_given_is_absent() {
         captures: &[],
         resource: None,
         now: UnixTime::from_seconds(0),
+        nanos: 0,
+        variables: None,
+        derived_roles: &[],
     };
     for (text, place) in [
         ("request.method == 'GET'", "request.method"),
