@@ -28,6 +28,7 @@ use http::HeaderName;
 use crate::{
     diagnostic::{Diagnostic, Report},
     identity::{CredentialSource, Origin},
+    policy::cerbos::Options,
     request::TrustedProxies,
     token::Provider,
     yaml::{self, Cursor, SourceFile},
@@ -235,8 +236,8 @@ pub struct Policies {
     pub allow_empty: bool,
     /// Policies that fail a test beside them do not serve.
     pub test_on_reload: bool,
-    /// The version of resource policies that is asked for, where none is named.
-    pub default_policy_version: String,
+    /// How Cerbos policies are read.
+    pub cerbos: Options,
 }
 
 /// Where audit lines go.

@@ -66,7 +66,7 @@ fn generation_of(lines: &str, routes: &str) -> Generation {
         upstreams: &["app".to_owned()],
         identity_headers: &identity_headers,
         credential_headers: &[HeaderName::from_static("x-token")],
-        policy_version: "default",
+        cerbos: &crate::policy::cerbos::Options::default(),
         schemas: &[],
         allow_empty: false,
     };

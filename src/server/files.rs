@@ -35,7 +35,7 @@ pub(super) fn compile_policies(files: &[SourceFile], outline: &Outline) -> (Opti
         upstreams: &outline.upstreams,
         identity_headers: &outline.identity_headers,
         credential_headers: &outline.credential_headers,
-        policy_version: &outline.policy_version,
+        cerbos: &outline.cerbos,
         schemas: &schemas,
         allow_empty: outline.allow_empty,
     };

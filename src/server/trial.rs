@@ -10,9 +10,11 @@ use crate::{
     gate::{Trial, denials, source},
     policy::{
         PolicySet,
+        cerbos::{self, CheckInput, CheckOutput, Clock, SchemaEnforcement},
         suite::{Asking, Engine, Overrides, Results, Suites, Vocabulary},
     },
     reload::Tested,
+    time::UnixTime,
     token::KeySet,
     yaml::SourceFile,
 };
@@ -80,6 +82,8 @@ fn settings(place: Place<'_>) -> Result<(Settings, Report), Report> {
             let (settings, report) = Settings::compile(&file, &|_| None);
             let in_folder = settings.map(|mut settings| {
                 folder.clone_into(&mut settings.policies.path);
+                // As `cerbos compile` tests a repository.
+                settings.policies.cerbos.schema_enforcement = SchemaEnforcement::Reject;
                 settings
             });
             (in_folder, report)
@@ -115,6 +119,44 @@ fn run(tested: &Tested<'_, PolicySet>, filter: Option<&str>) -> Result<Results, 
     Ok(suites.run(&asking))
 }
 
-fn engine(_: &Tested<'_, PolicySet>, _: &Overrides) -> Result<Engine, String> {
-    Err("there is no engine".to_owned())
+/// The engine of the policies, read as a test wants it. What a test leaves out is as the settings have it.
+fn engine(tested: &Tested<'_, PolicySet>, overrides: &Overrides) -> Result<Engine, String> {
+    let mut outline = tested.outline.clone();
+    let options = &mut outline.cerbos;
+    if !overrides.globals.is_empty() {
+        options.globals.clone_from(&overrides.globals);
+    }
+    options.lenient_scope_search |= overrides.lenient_scope_search;
+    for (option, wanted) in [
+        (&mut options.default_policy_version, &overrides.default_policy_version),
+        (&mut options.default_scope, &overrides.default_scope),
+    ] {
+        if !wanted.is_empty() {
+            *option = wanted.to_string();
+        }
+    }
+    let policies = if outline.cerbos == tested.outline.cerbos {
+        Arc::clone(tested.policies)
+    } else {
+        let (policies, report) = compile_policies(tested.files, &outline);
+        let first = || report.findings().first().map_or_else(String::new, |finding| format!(": {}", finding.message));
+        Arc::new(
+            policies.ok_or_else(|| format!("the policies do not compile with the options of the test{}", first()))?,
+        )
+    };
+    Ok(Arc::new(move |input, now| match now {
+        Some(now) => Ok(policies.cerbos().check(input, now)),
+        None => check_without_time(policies.cerbos(), input),
+    }))
+}
+
+/// The answer to a test that names no time: one that the time has a part in would be another one tomorrow, and is an error.
+fn check_without_time(engine: &cerbos::Engine, input: &CheckInput<'_>) -> Result<CheckOutput, String> {
+    // Reading the one is an error in every condition, reading the other is not.
+    let at = |time| engine.check(input, Clock { time, nanos: 0 });
+    let (never, once) = (at(UnixTime::from_seconds(u64::MAX)), at(UnixTime::from_seconds(0)));
+    if never != once {
+        return Err("a condition reads the time, and the test has no `options.now`".to_owned());
+    }
+    Ok(once)
 }

@@ -18,7 +18,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("identity", &["request", "token", "time"]),
     ("rate", &["time"]),
     ("policy", &["diagnostic", "yaml", "time", "units", "rate", "request", "token", "identity"]),
-    ("config", &["diagnostic", "yaml", "units", "request", "token", "identity"]),
+    ("config", &["diagnostic", "yaml", "units", "request", "token", "identity", "policy"]),
     ("gate", &["diagnostic", "yaml", "time", "rate", "request", "token", "identity", "policy", "config"]),
     // From here on: the edge.
     ("edge", &["config", "diagnostic", "request", "time"]),
@@ -43,10 +43,12 @@ const LAYERS: &[(&str, &[&str])] = &[
             "proxy",
             "reload",
             "telemetry",
+            "time",
+            "token",
             "yaml",
         ],
     ),
-    ("cli", &["admin", "admission", "config", "dev", "diagnostic", "server", "token", "units"]),
+    ("cli", &["admin", "admission", "config", "dev", "diagnostic", "policy", "server", "token", "units"]),
 ];
 
 /// Crates that one module alone may name.

@@ -1,6 +1,7 @@
 //! Tests of the core, and of the house itself. They need no network and no other program.
 
 #[cfg(test)]
+#[cfg(test)]
 mod cerbos_cel;
 #[cfg(test)]
 mod claims;

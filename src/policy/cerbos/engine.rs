@@ -8,6 +8,7 @@ mod ask;
 mod entry;
 mod index;
 mod judge;
+mod lookup;
 mod names;
 mod options;
 mod output;
@@ -21,12 +22,13 @@ mod tests;
 pub use options::{Options, Profile, SchemaEnforcement};
 
 pub(crate) use judge::{Judged, Judgement, Unread};
-pub(crate) use names::sanitise;
+pub use names::is_scope;
 
 use serde_json::{Map, Value};
 
 use super::{
     ActionPattern,
+    document::sanitise,
     model::{Policies, SchemaUse},
     question::{ActionResult, CheckInput, CheckOutput, Clock, ValidationError, ValidationSource},
 };

@@ -3,6 +3,7 @@
 //! Nothing is ever fetched: a reference that leads out of the folder is an error. Formats are checked, and patterns take time that is linear in
 //! the text. Draft 2020-12 unless the schema names another.
 
+mod content;
 mod reach;
 mod words;
 
@@ -111,6 +112,8 @@ fn build(reference: &str, base: &str, schema: &Value, files: Folder) -> Result<V
         .with_retriever(files)
         .with_base_uri(base)
         .should_validate_formats(true)
+        .with_keyword(content::ENCODING, content::encoding)
+        .with_keyword(content::MEDIA_TYPE, content::media_type)
         // SECURITY: a pattern that backtracks would let one attribute take minutes: `a_pattern_takes_linear_time`.
         .with_pattern_options(PatternOptions::regex())
         .build(schema)

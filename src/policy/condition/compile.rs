@@ -8,15 +8,16 @@ mod loops;
 
 use cel::common::ast::{EntryExpr, Expr, IdedExpr, ListExpr, LiteralValue, MapExpr, SelectExpr, operators};
 
-use super::environment::{Environment, Multitude, Place, Profile, Unknown};
+use super::environment::{Environment, Message, Multitude, Place, Profile, Unknown};
 use super::functions::{Pattern, TYPES};
 use super::lexis;
 use super::parse;
 use super::path::{Path, Step};
 use super::references::References;
 use super::shortcut::Test;
-use super::syntax::{fixed_step, is_never_boolean};
-use super::{Condition, ConditionError, Interpreter, Program, check};
+use super::syntax::{fixed_step, is_never_boolean, is_type_name};
+use super::{Computed, Condition, ConditionError, Interpreter, Program, check};
+use calls::Part;
 
 /// What an evaluation reads.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,6 +34,10 @@ pub(super) enum Slot {
     Variable(Box<str>),
     /// Does a variable have a value?
     HasVariable(Box<str>),
+    /// A message of the Cerbos protocol, as a map of what is set in it.
+    Message(Message),
+    /// The value of a global name, if it has one.
+    Global(Box<str>, Option<Computed>),
     /// A regular expression.
     Pattern(Pattern),
     /// What `cel.bind` gives a name: evaluated when it is first read.
@@ -140,9 +145,9 @@ pub(super) fn compile_expression(
     Ok((rewritten, program))
 }
 
-/// What `has()` says of a group of fields that is always there.
-fn always(id: u64) -> IdedExpr {
-    IdedExpr { id, expr: Expr::Literal(LiteralValue::Boolean(true.into())) }
+/// What `has()` says where it is known before any request comes.
+fn known(id: u64, answer: bool) -> IdedExpr {
+    IdedExpr { id, expr: Expr::Literal(LiteralValue::Boolean(answer.into())) }
 }
 
 struct Compiler<'e> {
@@ -158,28 +163,32 @@ struct Bound {
     name: String,
     /// What to write in its place; `None` where the interpreter knows it by its name.
     stands_for: Option<IdedExpr>,
+    /// The place it is another name for.
+    place: Option<Place>,
 }
 
 impl Compiler<'_> {
     /// Resolves names and replaces reads by slots.
     fn rewrite(&mut self, expression: IdedExpr, purpose: Use) -> Result<IdedExpr, Problem> {
         let id = expression.id;
+        if self.environment.profile == Profile::Cerbos && is_type_name(&expression.expr) {
+            return Ok(expression);
+        }
         if let Some(place) = self.place(&expression)? {
-            let slot = Self::slot_of(id, place, purpose)?;
+            let slot = self.slot_of(id, place, purpose)?;
             return Ok(self.slot(id, slot));
         }
         let expr = match expression.expr {
             Expr::Literal(_) => expression.expr,
             Expr::Ident(name) => {
-                let bound = self.bound.iter().rev().find(|bound| bound.name == name);
-                let stands_for = bound.and_then(|bound| bound.stands_for.as_ref());
+                let stands_for = self.bound(&name).and_then(|bound| bound.stands_for.as_ref());
                 stands_for.map_or(Expr::Ident(name), |stands_for| stands_for.expr.clone())
             }
             Expr::Select(select) => return self.select(id, select),
             Expr::Call(call) => return self.call(id, call),
             Expr::Comprehension(comprehension) => return self.comprehension(id, *comprehension),
             Expr::List(list) => {
-                let elements = list.elements.into_iter().map(|element| self.rewrite_kept(element));
+                let elements = list.elements.into_iter().map(|element| self.rewrite_part(element, Part::Value));
                 Expr::List(ListExpr::new(elements.collect::<Result<_, _>>()?))
             }
             Expr::Map(map) => Expr::Map(self.map(map)?),
@@ -191,8 +200,9 @@ impl Compiler<'_> {
         Ok(IdedExpr { id, expr })
     }
 
-    fn is_bound(&self, name: &str) -> bool {
-        self.bound.iter().any(|bound| bound.name == name)
+    /// The innermost variable of that name.
+    fn bound(&self, name: &str) -> Option<&Bound> {
+        self.bound.iter().rev().find(|bound| bound.name == name)
     }
 
     /// What a chain of names stands for; `None` when it is something else, or starts with a variable or a type.
@@ -200,11 +210,14 @@ impl Compiler<'_> {
         let problem = Problem::at(expression.id);
         match &expression.expr {
             Expr::Ident(name) => {
-                let free = !name.starts_with('@') && !self.is_bound(name) && !TYPES.contains(&name.as_str());
+                if let Some(bound) = self.bound(name) {
+                    return Ok(bound.place.clone());
+                }
+                let free = !name.starts_with('@') && !TYPES.contains(&name.as_str());
                 if free { self.environment.root(name).map(Some).map_err(problem) } else { Ok(None) }
             }
             Expr::Select(select) if !select.test => match self.place(&select.operand)? {
-                Some(Place::Variable(_)) | None => Ok(None),
+                Some(Place::Variable(_) | Place::Global(..)) | None => Ok(None),
                 Some(place) => self.step(place, Step::Key(select.field.as_str().into())).map(Some).map_err(problem),
             },
             Expr::Call(call) if call.func_name == operators::INDEX => {
@@ -219,7 +232,7 @@ impl Compiler<'_> {
                         Unknown::new(format!("`{written}` is not a map")).with_help("its fields stand after a dot"),
                     )),
                     // The value of a variable is stepped into by the interpreter.
-                    Some(Place::Variable(_)) | None => Ok(None),
+                    Some(Place::Variable(_) | Place::Global(..)) | None => Ok(None),
                     Some(place) => self.step(place, step).map(Some).map_err(problem),
                 }
             }
@@ -254,22 +267,26 @@ impl Compiler<'_> {
                 path.steps.push(step);
                 Ok(Place::Path(path))
             }
-            (Place::Variable(name), _) => Err(Unknown::new(format!("`V.{name}` is a variable"))),
+            (Place::Variable(name) | Place::Global(name, _), _) => {
+                Err(Unknown::new(format!("`{name}` is not known before any request comes")))
+            }
         }
     }
 
     /// The slot for a place that is used as a value.
-    fn slot_of(id: u64, place: Place, purpose: Use) -> Result<Slot, Problem> {
+    fn slot_of(&self, id: u64, place: Place, purpose: Use) -> Result<Slot, Problem> {
         match place {
             Place::Path(path) => Ok(Slot::Value(path)),
             Place::Variable(name) => Ok(Slot::Variable(name)),
+            Place::Global(name, value) => Ok(Slot::Global(name, value)),
             Place::Names(names, _) if purpose == Use::Map => Ok(Slot::Names(names)),
             Place::Names(_, written) => Err(Problem::new(id, format!("`{written}` is not a value in itself"))
                 .with_help("read one of its names, or go through them with `exists` or `all`")),
-            Place::Record(_, written) => {
-                Err(Problem::new(id, format!("`{written}` is not a value in itself"))
-                    .with_help("name one of its fields"))
-            }
+            Place::Record(record, written) => match self.environment.message(record, &written) {
+                Some(message) => Ok(Slot::Message(message)),
+                None => Err(Problem::new(id, format!("`{written}` is not a value in itself"))
+                    .with_help("name one of its fields")),
+            },
         }
     }
 
@@ -290,8 +307,10 @@ impl Compiler<'_> {
         let slot = name.strip_prefix('@').and_then(|index| index.parse::<usize>().ok());
         match slot.and_then(|index| self.slots.get(index)) {
             Some(Slot::Value(path)) => path.is_text() || path.is_list() || path.is_map(),
-            Some(Slot::Presence(_) | Slot::Variable(_) | Slot::HasVariable(_) | Slot::Bound(_)) => false,
-            Some(Slot::Names(_) | Slot::Now | Slot::Pattern(_)) | None => true,
+            Some(Slot::Presence(_) | Slot::Variable(_) | Slot::HasVariable(_) | Slot::Global(..) | Slot::Bound(_)) => {
+                false
+            }
+            Some(Slot::Names(_) | Slot::Message(_) | Slot::Now | Slot::Pattern(_)) | None => true,
         }
     }
 
@@ -303,10 +322,11 @@ impl Compiler<'_> {
                 Place::Path(path) => self.slot(id, Slot::Presence(path)),
                 Place::Record(record, written) => match record.presence(&written) {
                     Some(path) => self.slot(id, Slot::Presence(path)),
-                    None => always(id),
+                    None => known(id, true),
                 },
-                Place::Names(..) => always(id),
+                Place::Names(..) => known(id, true),
                 Place::Variable(name) => self.slot(id, Slot::HasVariable(name)),
+                Place::Global(_, value) => known(id, value.is_some_and(|value| !value.is_null())),
             });
         }
         let operand = Box::new(self.rewrite(*select.operand, Use::Value)?);
@@ -317,8 +337,8 @@ impl Compiler<'_> {
         let mut entries = map.entries;
         for entry in &mut entries {
             if let EntryExpr::MapEntry(pair) = &mut entry.expr {
-                pair.key = self.rewrite_kept(std::mem::take(&mut pair.key))?;
-                pair.value = self.rewrite_kept(std::mem::take(&mut pair.value))?;
+                pair.key = self.rewrite_part(std::mem::take(&mut pair.key), Part::Key)?;
+                pair.value = self.rewrite_part(std::mem::take(&mut pair.value), Part::Value)?;
             }
         }
         Ok(MapExpr { entries })

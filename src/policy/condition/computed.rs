@@ -11,13 +11,15 @@ use cel::common::types::{
     CelType, CelUInt,
 };
 use cel::common::value::Val;
-use chrono::SecondsFormat;
 use serde_json::{Map, Number, Value};
 
-use super::functions::{Hierarchy, Matcher, SpiffeId, TrustDomain};
+use super::functions::{Hierarchy, Matcher, SpiffeId, TrustDomain, rfc3339};
 
 /// The largest integer that JSON numbers hold exactly everywhere.
 const EXACT: i64 = (1 << 53) - 1;
+
+/// Below this a whole double is written like an integer.
+const WHOLE: f64 = 9.2e18;
 
 /// The value of an expression.
 #[derive(Clone)]
@@ -37,6 +39,30 @@ impl Computed {
     /// `null`
     pub fn null() -> Self {
         Self { value: Arc::new(CelNull), parts: 1 }
+    }
+
+    /// A value of the settings: whole numbers are integers.
+    pub(super) fn from_json(value: &Value) -> Self {
+        let mut parts = 0;
+        let value = from_json(value, &mut parts);
+        Self { value: value.into(), parts }
+    }
+
+    pub(super) fn is_null(&self) -> bool {
+        self.value.downcast_ref::<CelNull>().is_some()
+    }
+
+    /// What variables of Cerbos 0.51 keep of a value: of a hierarchy its levels, of SPIFFE nothing.
+    pub(super) fn as_of_0_51(self) -> Option<Self> {
+        if let Some(hierarchy) = self.value.downcast_ref::<Hierarchy>() {
+            let levels = hierarchy.levels().iter();
+            let levels = levels.map(|level| -> Box<dyn Val> { Box::new(CelString::from(level.to_string())) });
+            return Some(Self { value: Arc::new(CelList::from(levels.collect::<Vec<_>>())), parts: self.parts });
+        }
+        let is_spiffe = self.value.downcast_ref::<SpiffeId>().is_some()
+            || self.value.downcast_ref::<TrustDomain>().is_some()
+            || self.value.downcast_ref::<Matcher>().is_some();
+        (!is_spiffe).then_some(self)
     }
 
     /// True or false; `None` when it is neither.
@@ -68,6 +94,36 @@ impl Computed {
 
     pub(super) fn value(&self) -> &(dyn Val + 'static) {
         &*self.value
+    }
+}
+
+impl PartialEq for Computed {
+    fn eq(&self, other: &Self) -> bool {
+        *self.value == *other.value
+    }
+}
+
+fn from_json(value: &Value, parts: &mut usize) -> Box<dyn Val> {
+    *parts += 1;
+    match value {
+        Value::Null => Box::new(CelNull),
+        Value::Bool(value) => Box::new(CelBool::from(*value)),
+        Value::Number(number) => match (number.as_i64(), number.as_u64()) {
+            (Some(number), _) => Box::new(CelInt::from(number)),
+            (None, Some(number)) => Box::new(CelUInt::from(number)),
+            (None, None) => Box::new(CelDouble::from(number.as_f64().unwrap_or(f64::NAN))),
+        },
+        Value::String(text) => Box::new(CelString::from(text.clone())),
+        Value::Array(items) => {
+            let items: Vec<Box<dyn Val>> = items.iter().map(|item| from_json(item, parts)).collect();
+            Box::new(CelList::from(items))
+        }
+        Value::Object(entries) => {
+            let entries = entries
+                .iter()
+                .map(|(key, value)| (CelMapKey::String(CelString::from(key.clone())), from_json(value, parts)));
+            Box::new(CelMap::from(entries.collect::<HashMap<_, _>>()))
+        }
     }
 }
 
@@ -151,16 +207,16 @@ fn to_json(value: &dyn Val) -> Option<Value> {
         return Some(seconds(*duration.inner()).into());
     }
     if let Some(time) = value.downcast_ref::<CelTimestamp>() {
-        return Some(time.inner().to_utc().to_rfc3339_opts(SecondsFormat::AutoSi, true).into());
+        return Some(rfc3339(time.inner()).into());
     }
     let truth = value.downcast_ref::<CelBool>().map(|answer| Value::Bool(*answer.inner()));
     truth.or_else(|| value.downcast_ref::<CelNull>().map(|_| Value::Null))
 }
 
 /// A double without a fraction is written without one.
-#[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "the number was seen to be exact")]
+#[expect(clippy::cast_possible_truncation, reason = "the number was seen to be whole and small enough")]
 fn double(number: f64) -> Option<Value> {
-    if number.fract() == 0.0 && number.abs() <= EXACT as f64 && !(number == 0.0 && number.is_sign_negative()) {
+    if number.fract() == 0.0 && number.abs() < WHOLE && !(number == 0.0 && number.is_sign_negative()) {
         return Some((number as i64).into());
     }
     Number::from_f64(number).map(Value::Number)

@@ -2,15 +2,19 @@
 //!
 //! Names are resolved while compiling, so that a typing mistake is a compile error with advice, never an absent value at run time.
 
+mod fields;
+
 use std::sync::{Arc, LazyLock};
 
 use cel::Env;
 use http::HeaderName;
 use serde_json::{Map, Value};
 
+use super::Computed;
 use super::functions;
-use super::path::{CertificateField, Fields, Path, PrincipalField, RequestField, ResourceField, Source};
+use super::path::{Fields, Path, RequestField, Source};
 use super::suggest::closest;
+use fields::Target;
 
 /// Which language a condition is written in, and what it may name.
 #[derive(Clone, Debug)]
@@ -24,7 +28,7 @@ pub struct Environment {
     /// `V`
     pub(super) variables: Arc<[Box<str>]>,
     /// `G`
-    pub(super) globals: Arc<Value>,
+    pub(super) globals: Arc<Map<String, Value>>,
     pub(super) sets: Sets,
 }
 
@@ -63,6 +67,8 @@ pub(super) enum Record {
     Variables,
     /// `C`
     Constants,
+    /// `G`
+    Globals,
     Runtime,
 }
 
@@ -80,6 +86,18 @@ pub(super) enum Place {
     Names(Multitude, String),
     Path(Path),
     Variable(Box<str>),
+    Global(Box<str>, Option<Computed>),
+}
+
+/// A message of the Cerbos protocol: the fields that may be set in it, by their JSON names.
+pub(super) type Message = Vec<(&'static str, Part)>;
+
+/// A field of a message.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Part {
+    Path(Path),
+    /// A message within, and what tells whether it is there, unless it always is.
+    Message(Message, Option<Path>),
 }
 
 /// What is wrong with a name, and what to write instead.
@@ -117,7 +135,7 @@ impl Environment {
             names_resource: true,
             constants: Arc::default(),
             variables: Arc::default(),
-            globals: Arc::new(Value::Object(Map::new())),
+            globals: Arc::default(),
             sets: Sets::Equality,
         }
     }
@@ -158,7 +176,7 @@ impl Environment {
     /// The values of the installation, `G`.
     #[must_use]
     pub fn with_globals(mut self, globals: Map<String, Value>) -> Self {
-        self.globals = Arc::new(Value::Object(globals));
+        self.globals = Arc::new(globals);
         self
     }
 
@@ -209,9 +227,7 @@ impl Environment {
             (Profile::Cerbos, "V" | "variables") => Record::Variables,
             (Profile::Cerbos, "C" | "constants") => Record::Constants,
             (Profile::Cerbos, "runtime") => Record::Runtime,
-            (Profile::Cerbos, "G" | "globals") => {
-                return Ok(Place::Path(Path::fixed(name.to_owned(), &self.globals)));
-            }
+            (Profile::Cerbos, "G" | "globals") => Record::Globals,
             (Profile::Native, _) => return Err(unknown_name(name, &["principal", "request", "path", "resource"])),
             (Profile::Cerbos, _) => return Err(unknown_name(name, CERBOS_ROOTS)),
         };
@@ -224,6 +240,7 @@ impl Environment {
             Record::Captures => return self.capture(written, name),
             Record::Variables => return self.variable(name),
             Record::Constants => return self.constant(written, name),
+            Record::Globals => return Ok(self.global(name)),
             Record::Principal
             | Record::Request
             | Record::Certificate
@@ -255,11 +272,30 @@ impl Environment {
         Ok(Place::Path(Path { written: written.into(), source, steps: vec![] }))
     }
 
+    /// A message as a value; `None` where the group is none, or is never one.
+    pub(super) fn message(&self, record: Record, written: &str) -> Option<Message> {
+        let names = record.fields().iter().map(|(name, _)| *name).filter(|name| !is_snake_twin(name));
+        let part = |name: &'static str| match self.field(record, written, name) {
+            Ok(Place::Path(path)) => Some((name, Part::Path(path))),
+            Ok(Place::Record(inner, written)) => {
+                Some((name, Part::Message(self.message(inner, &written)?, inner.presence(&written))))
+            }
+            Ok(Place::Names(..) | Place::Variable(_) | Place::Global(..)) | Err(_) => None,
+        };
+        record.is_value().then(|| names.filter_map(part).collect())
+    }
+
     fn variable(&self, name: &str) -> Result<Place, Unknown> {
         if self.variables.iter().any(|known| **known == *name) {
             return Ok(Place::Variable(name.into()));
         }
         Err(undefined("variable", name, self.variables.iter().map(|known| &**known)))
+    }
+
+    /// Globals keep their integers. As of 0.51 one that is not there reads as null.
+    fn global(&self, name: &str) -> Place {
+        let absent = || (self.sets == Sets::AsOf051).then(Computed::null);
+        Place::Global(name.into(), self.globals.get(name).map(Computed::from_json).or_else(absent))
     }
 
     fn constant(&self, written: &str, name: &str) -> Result<Place, Unknown> {
@@ -301,106 +337,6 @@ impl Environment {
         };
         let written = format!("{written}[{name:?}]").into();
         Ok(Place::Path(Path { written, source: Source::Request(field), steps: vec![] }))
-    }
-}
-
-/// What a field leads to.
-#[derive(Clone, Copy)]
-enum Target {
-    Record(Record),
-    Names(Multitude),
-    Principal(PrincipalField),
-    Method,
-    Path,
-    Host,
-    ClientIp,
-    Certificate(CertificateField),
-    Resource(ResourceField),
-    DerivedRoles,
-}
-
-impl Record {
-    /// What `has()` of the group itself asks; `None` where the group is always there.
-    pub(super) fn presence(self, written: &str) -> Option<Path> {
-        let source = Source::Request(RequestField::Certificate(CertificateField::Sha256));
-        (self == Self::Certificate).then(|| Path { written: written.into(), source, steps: vec![] })
-    }
-
-    /// A message of the Cerbos protocol, whose fields cannot be reached by an index.
-    pub(super) fn is_message(self) -> bool {
-        match self {
-            Self::Principal | Self::Request | Self::Certificate | Self::Captures | Self::Resource => false,
-            Self::CerbosRequest
-            | Self::CerbosPrincipal
-            | Self::CerbosResource
-            | Self::CerbosAuxiliary
-            | Self::Variables
-            | Self::Constants
-            | Self::Runtime => true,
-        }
-    }
-
-    /// Its fields.
-    fn fields(self) -> &'static [(&'static str, Target)] {
-        match self {
-            Self::Principal => &[
-                ("id", Target::Principal(PrincipalField::Id)),
-                ("kind", Target::Principal(PrincipalField::Kind)),
-                ("roles", Target::Principal(PrincipalField::Roles)),
-                ("claims", Target::Principal(PrincipalField::Claims)),
-                ("provider", Target::Principal(PrincipalField::Provider)),
-                ("client_id", Target::Principal(PrincipalField::ClientId)),
-            ],
-            Self::Request => &[
-                ("method", Target::Method),
-                ("path", Target::Path),
-                ("host", Target::Host),
-                ("query", Target::Names(Multitude::Queries)),
-                ("headers", Target::Names(Multitude::Headers)),
-                ("client_ip", Target::ClientIp),
-                ("client_certificate", Target::Record(Self::Certificate)),
-            ],
-            Self::Certificate => &[
-                ("subject", Target::Certificate(CertificateField::Subject)),
-                ("common_name", Target::Certificate(CertificateField::CommonName)),
-                ("dns_names", Target::Certificate(CertificateField::DnsNames)),
-                ("uris", Target::Certificate(CertificateField::Uris)),
-                ("emails", Target::Certificate(CertificateField::Emails)),
-                ("sha256", Target::Certificate(CertificateField::Sha256)),
-            ],
-            Self::Captures | Self::Variables | Self::Constants => &[],
-            Self::Runtime => {
-                &[("effectiveDerivedRoles", Target::DerivedRoles), ("effective_derived_roles", Target::DerivedRoles)]
-            }
-            Self::Resource => &[
-                ("kind", Target::Resource(ResourceField::Kind)),
-                ("id", Target::Resource(ResourceField::Id)),
-                ("attr", Target::Resource(ResourceField::Attributes)),
-            ],
-            Self::CerbosRequest => &[
-                ("principal", Target::Record(Self::CerbosPrincipal)),
-                ("resource", Target::Record(Self::CerbosResource)),
-                ("auxData", Target::Record(Self::CerbosAuxiliary)),
-                ("aux_data", Target::Record(Self::CerbosAuxiliary)),
-            ],
-            Self::CerbosPrincipal => &[
-                ("id", Target::Principal(PrincipalField::Id)),
-                ("roles", Target::Principal(PrincipalField::ListedRoles)),
-                ("attr", Target::Principal(PrincipalField::Claims)),
-                ("policyVersion", Target::Principal(PrincipalField::PolicyVersion)),
-                ("policy_version", Target::Principal(PrincipalField::PolicyVersion)),
-                ("scope", Target::Principal(PrincipalField::Scope)),
-            ],
-            Self::CerbosResource => &[
-                ("kind", Target::Resource(ResourceField::Kind)),
-                ("id", Target::Resource(ResourceField::Id)),
-                ("attr", Target::Resource(ResourceField::Attributes)),
-                ("policyVersion", Target::Resource(ResourceField::PolicyVersion)),
-                ("policy_version", Target::Resource(ResourceField::PolicyVersion)),
-                ("scope", Target::Resource(ResourceField::Scope)),
-            ],
-            Self::CerbosAuxiliary => &[("jwt", Target::Principal(PrincipalField::Token))],
-        }
     }
 }
 

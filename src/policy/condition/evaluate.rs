@@ -3,18 +3,19 @@
 //! Values are converted for the interpreter once, when it first asks for them. The work is bounded: the parts of converted values and the
 //! steps of comprehensions are counted, and an evaluation that exceeds its budget is an error, whatever its expression makes of it.
 
+use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use cel::common::ast::IdedExpr;
-use cel::common::types::{CelBool, CelString, CelTimestamp};
+use cel::common::types::{CelBool, CelMap, CelMapKey, CelString, CelTimestamp};
 use cel::common::value::{CowVal, Val};
 use cel::context::VariableResolver;
 use cel::{Context, ExecutionError, Value};
 
 use super::compile::Slot;
-use super::environment::Multitude;
+use super::environment::{Message, Multitude, Part};
 use super::functions::Meter;
 use super::names::{Case, NO_SINGLE_READING, Names};
 use super::path::is_identifier;
@@ -34,6 +35,7 @@ pub(super) struct Evaluation<'s> {
     /// How many parts there are to go through, those of variables too.
     parts: AtomicUsize,
     meter: Meter,
+    is_prepared: AtomicBool,
     yes: CelBool,
 }
 
@@ -49,6 +51,7 @@ impl<'s> Evaluation<'s> {
             converted_parts: AtomicUsize::new(0),
             parts: AtomicUsize::new(0),
             meter: Meter::default(),
+            is_prepared: AtomicBool::new(false),
             yes: CelBool::from(true),
         }
     }
@@ -60,9 +63,11 @@ impl<'s> Evaluation<'s> {
             Some(Slot::Presence(path)) => path.is_present(self.scope, self.program.fields).map(Reading::Bool),
             Some(
                 Slot::Names(_)
+                | Slot::Message(_)
                 | Slot::Now
                 | Slot::Variable(_)
                 | Slot::HasVariable(_)
+                | Slot::Global(..)
                 | Slot::Pattern(_)
                 | Slot::Bound(_),
             )
@@ -81,7 +86,21 @@ impl<'s> Evaluation<'s> {
         self.run(expression, Computed::of)?.ok_or(EvaluationError::Types)
     }
 
+    /// Evaluates variables and bound names in the order in which they use each other. What fails here fails where it is read.
+    // SECURITY: evaluated where they are read they would nest beyond what the stack holds: `names_that_are_bound_to_each_other_do_not_nest`.
+    fn prepare(&self) {
+        if self.is_prepared.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        for (slot, reads) in self.program.slots.iter().enumerate() {
+            if let (Slot::Variable(_) | Slot::HasVariable(_) | Slot::Bound(_), Some(cell)) = (reads, self.cell(slot)) {
+                cell.get_or_init(|| self.convert(slot));
+            }
+        }
+    }
+
     fn run<T>(&self, expression: &IdedExpr, take: impl Fn(&dyn Val) -> T) -> Result<T, EvaluationError> {
+        self.prepare();
         // A panic of the interpreter is an error like any other: it grants nothing.
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             let mut context = Context::with_env(self.program.interpreter.0.clone());
@@ -113,6 +132,7 @@ impl<'s> Evaluation<'s> {
                 let reading = self.read(slot)?;
                 CowVal::Owned(self.counted(|room| Ok(reading.into_val(room)))?)
             }
+            Some(Slot::Message(message)) => CowVal::Owned(self.counted(|room| self.message(message, room))?),
             Some(Slot::Now) => CowVal::owned(self.now()?),
             Some(Slot::Variable(name)) => {
                 let value = self.variable(name)?;
@@ -120,6 +140,11 @@ impl<'s> Evaluation<'s> {
                 CowVal::Borrowed(value.value())
             }
             Some(Slot::HasVariable(name)) => CowVal::owned(CelBool::from(self.has_variable(name))),
+            Some(Slot::Global(_, Some(value))) => {
+                self.parts.fetch_add(value.parts(), Ordering::Relaxed);
+                CowVal::Borrowed(value.value())
+            }
+            Some(Slot::Global(name, None)) => return Err(EvaluationError::Absent(format!("G.{name}").into())),
             Some(Slot::Pattern(pattern)) => CowVal::Borrowed(pattern),
             Some(Slot::Bound(expression)) => {
                 let value = self.compute(expression)?;
@@ -157,6 +182,29 @@ impl<'s> Evaluation<'s> {
 
     fn has_variable(&self, name: &str) -> bool {
         self.scope.variables.is_some_and(|variables| variables.is_present(name, self.scope))
+    }
+
+    /// What is set in a message.
+    fn message(&self, message: &'s Message, room: &mut usize) -> Result<Option<Box<dyn Val + 's>>, EvaluationError> {
+        let mut entries: HashMap<CelMapKey<'s>, Box<dyn Val + 's>> = HashMap::new();
+        for (name, part) in message {
+            let presence = match part {
+                Part::Path(path) => Some(path),
+                Part::Message(_, presence) => presence.as_ref(),
+            };
+            if let Some(presence) = presence {
+                if !presence.is_present(self.scope, self.program.fields)? {
+                    continue;
+                }
+            }
+            let value = match part {
+                Part::Path(path) => path.read(self.scope)?.into_val(room),
+                Part::Message(message, _) => self.message(message, room)?,
+            };
+            let Some(value) = value else { return Ok(None) };
+            entries.insert(CelMapKey::String(CelString::from(*name)), value);
+        }
+        Ok(Some(Box::new(CelMap::from(entries))))
     }
 
     /// All header fields but credentials, or all query parameters.

@@ -11,6 +11,7 @@ mod network;
 mod pattern;
 mod sets;
 mod spiffe;
+mod text;
 mod time;
 
 use cel::common::ast::{CallExpr, Expr, LiteralValue};
@@ -22,6 +23,7 @@ pub(super) use macros::{INSERT, RESULT};
 pub(super) use meter::Meter;
 pub(super) use pattern::Pattern;
 pub(super) use spiffe::{Matcher, SpiffeId, TrustDomain};
+pub(super) use text::rfc3339;
 
 use super::environment::{Profile, Sets, Unknown};
 use super::suggest::closest;
@@ -278,6 +280,9 @@ pub(super) fn internal(name: &str) -> Option<(&'static str, Paid)> {
     Some(match name {
         "distinct" => ("@distinct", Paid::Before),
         "duration" => ("@duration", Paid::Never),
+        "indexOf" => ("@indexOf", Paid::Never),
+        "lastIndexOf" => ("@lastIndexOf", Paid::Never),
+        "timestamp" => ("@timestamp", Paid::Never),
         "except" => ("@except", Paid::Before),
         "hasIntersection" => ("@hasIntersection", Paid::Before),
         "has_intersection" => ("@has_intersection", Paid::Before),
@@ -289,6 +294,11 @@ pub(super) fn internal(name: &str) -> Option<(&'static str, Paid)> {
         "replace" => ("@replace", Paid::Before),
         _ => return None,
     })
+}
+
+/// Does it tell a part of a time?
+pub(super) fn tells_time(name: &str) -> bool {
+    name.starts_with("get") && MEMBER.contains(&name)
 }
 
 /// Does it build a value that must be paid for?
@@ -348,7 +358,8 @@ pub(super) fn native() -> Env {
     let mut env = Env::stdlib().with_optional_support(false);
     // What cannot be declared is missing, and calling it is an error: nothing is granted by it.
     let declared = env.add_extension(extensions::strings).and_then(|()| {
-        env.add_overload("@matches", "@matches(text,pattern)", vec![DYN_TYPE, DYN_TYPE], pattern::matches)
+        env.add_overload("@matches", "@matches(text,pattern)", vec![DYN_TYPE, DYN_TYPE], pattern::matches)?;
+        env.add_overload("@utc", "@utc(any)", vec![DYN_TYPE], time::utc)
     });
     if declared.is_ok() { env } else { Env::default() }
 }
@@ -356,11 +367,14 @@ pub(super) fn native() -> Env {
 /// The interpreter's functions for Cerbos conditions.
 pub(super) fn cerbos(sets: Sets) -> Env {
     let mut env = native();
+    // Of two entries with one key the last one counts.
+    env.set_error_on_duplicate_map_keys(false);
     let declared = [extensions::lists, extensions::math, builders::extension, hierarchy::extension, spiffe::extension]
         .into_iter()
-        .chain([time::extension, macros::extension, paid])
+        .chain([text::extension, time::extension, macros::extension, paid])
         .try_for_each(|extension| env.add_extension(extension))
-        .and_then(|()| declare_sets(&mut env, sets));
+        .and_then(|()| declare_sets(&mut env, sets))
+        .and_then(|()| spiffe::declare_id(&mut env, sets));
     if declared.is_ok() { env } else { Env::default() }
 }
 
@@ -369,6 +383,7 @@ fn paid(env: &mut Env) -> Result<(), DeclarationError> {
     let three = vec![DYN_TYPE, STRING_TYPE, STRING_TYPE];
     env.add_overload("@matches", "@matches(meter,text,text)", three, pattern::matches_computed)?;
     env.add_overload("@kept", "@kept(meter,value)", vec![DYN_TYPE, DYN_TYPE], meter::kept)?;
+    env.add_overload("@key", "@key(meter,value)", vec![DYN_TYPE, DYN_TYPE], meter::key)?;
     let texts = vec![STRING_TYPE];
     env.add_member_overload("inIPAddrRange", "string.inIPAddrRange(string)", STRING_TYPE, texts, network::in_range)?;
     env.add_overload("id", "id(dyn)", vec![DYN_TYPE], |mut arguments| {

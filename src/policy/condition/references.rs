@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::compile::Slot;
-use super::environment::Multitude;
+use super::environment::{Message, Multitude, Part};
 use super::path::{Path, PrincipalField, ResourceField, Source, Step};
 
 /// Which parts of a request a condition reads, known before any request comes.
@@ -89,10 +89,20 @@ impl References {
                 Slot::Variable(name) | Slot::HasVariable(name) => {
                     references.variables.insert(name.clone());
                 }
-                Slot::Pattern(_) | Slot::Bound(_) => {}
+                Slot::Message(message) => references.add_message(message),
+                Slot::Global(..) | Slot::Pattern(_) | Slot::Bound(_) => {}
             }
         }
         references
+    }
+
+    fn add_message(&mut self, message: &Message) {
+        for (_, part) in message {
+            match part {
+                Part::Path(path) => self.add(path),
+                Part::Message(message, _) => self.add_message(message),
+            }
+        }
     }
 
     fn add(&mut self, path: &Path) {

@@ -35,6 +35,15 @@ pub(super) fn operator(id: u64, name: &str, args: Vec<IdedExpr>) -> IdedExpr {
     IdedExpr { id, expr: Expr::Call(CallExpr { func_name: name.to_owned(), target: None, args }) }
 }
 
+/// `google.protobuf.Timestamp` or `google.protobuf.Duration`, the types of times and durations.
+pub(super) fn is_type_name(expr: &Expr) -> bool {
+    let Expr::Select(name) = expr else { return false };
+    let Expr::Select(package) = &name.operand.expr else { return false };
+    matches!(name.field.as_str(), "Timestamp" | "Duration")
+        && package.field == "protobuf"
+        && matches!(&package.operand.expr, Expr::Ident(root) if root == "google")
+}
+
 /// An index that is written out.
 pub(super) fn fixed_step(index: &IdedExpr) -> Option<Step> {
     match &index.expr {

@@ -1,9 +1,11 @@
 //! Tables of conditions: text, request, answer.
 
+mod budgets;
 mod certificate;
 mod compiling;
 mod equivalence;
 mod evaluating;
+mod functions;
 mod hostile;
 mod values;
 

@@ -19,7 +19,7 @@ pub struct Definition {
 /// What a variable is whose expression errs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnError {
-    /// Null, and `has()` of it is false: as in Cerbos 0.51.
+    /// Null, and `has()` of it is false: as in Cerbos 0.51, which also keeps a hierarchy as a list and nothing of SPIFFE's types.
     Null,
     /// An error wherever it is read.
     Error,
@@ -72,7 +72,13 @@ impl<'a> Variables<'a> {
             return Some(value);
         }
         for (definition, value) in self.needed(wanted) {
-            value.get_or_init(|| definition.expression.evaluate(&Scope { variables: Some(self), ..*scope }));
+            value.get_or_init(|| {
+                let value = definition.expression.evaluate(&Scope { variables: Some(self), ..*scope })?;
+                match self.on_error {
+                    OnError::Null => value.as_of_0_51().ok_or(EvaluationError::Types),
+                    OnError::Error => Ok(value),
+                }
+            });
         }
         cell.get()
     }

@@ -1,13 +1,11 @@
 //! A question with its defaults filled in, and which scopes it leads to.
 
-use std::borrow::Cow;
-
 use super::{
     index::Index,
-    names::{sanitise, scope_and_parents},
+    names::scope_and_parents,
     options::{Options, Profile},
 };
-use crate::policy::condition::Scope;
+use crate::policy::{cerbos::document::sanitise, condition::Scope};
 
 /// A question with its defaults filled in.
 pub(super) struct Question<'q> {
@@ -18,7 +16,7 @@ pub(super) struct Question<'q> {
     pub(super) roles: &'q [Box<str>],
     pub(super) actions: &'q [Box<str>],
     /// The name of the resource, sanitised.
-    pub(super) name: Cow<'q, str>,
+    pub(super) name: String,
     pub(super) principal: Where<'q>,
     pub(super) resource: Where<'q>,
     pub(super) lenient: bool,

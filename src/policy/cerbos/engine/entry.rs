@@ -6,6 +6,7 @@ use super::names::{Kind, policy_key};
 use crate::policy::{
     cerbos::{
         ActionPattern, Glob,
+        document::sanitise,
         model::{
             DerivedRole, Envelope, Parameters, PrincipalPolicy, ResourcePolicy, RolePolicy, RuleOutput, Schemas,
             ScopePermissions,
@@ -18,10 +19,10 @@ use crate::policy::{
 
 /// A resource policy.
 #[derive(Debug)]
-pub(crate) struct ResourceEntry {
+pub(super) struct ResourceEntry {
     pub(super) permissions: ScopePermissions,
-    pub(crate) rules: Box<[Rule]>,
-    pub(crate) derived: Box<[Derived]>,
+    pub(super) rules: Box<[Rule]>,
+    pub(super) derived: Box<[Derived]>,
     /// Its own first, then those of its derived roles, each once.
     pub(super) parameters: Box<[Arc<Parameters>]>,
     pub(super) schemas: Schemas,
@@ -65,16 +66,16 @@ pub(super) struct Traits {
 
 /// A rule of a resource or principal policy.
 #[derive(Debug)]
-pub(crate) struct Rule {
-    pub(crate) id: RuleId,
-    pub(crate) actions: Box<[ActionPattern]>,
-    pub(crate) roles: Named,
+pub(super) struct Rule {
+    pub(super) id: RuleId,
+    pub(super) actions: Box<[ActionPattern]>,
+    pub(super) roles: Named,
     /// Places among the derived roles of the policy.
-    pub(crate) derived: Box<[usize]>,
-    pub(crate) effect: Effect,
+    pub(super) derived: Box<[usize]>,
+    pub(super) effect: Effect,
     /// An ALLOW that needs the consent of the parent: a DENY where the condition does not hold.
     pub(super) inverted: bool,
-    pub(crate) condition: Option<Clause>,
+    pub(super) condition: Option<Clause>,
     pub(super) output: RuleOutput,
     /// The first of its places in the memory of a question: one for its roles and one for each derived role.
     pub(super) memory: usize,
@@ -82,9 +83,9 @@ pub(crate) struct Rule {
 
 /// A derived role.
 #[derive(Debug)]
-pub(crate) struct Derived {
+pub(super) struct Derived {
     pub(super) name: Box<str>,
-    pub(crate) parents: Named,
+    pub(super) parents: Named,
     pub(super) condition: Option<Clause>,
     /// The place of its variables among the policy's.
     pub(super) parameters: usize,
@@ -92,7 +93,7 @@ pub(crate) struct Derived {
 
 /// Roles that are named.
 #[derive(Debug)]
-pub(crate) enum Named {
+pub(super) enum Named {
     /// `*`
     Any,
     /// These.
@@ -101,9 +102,9 @@ pub(crate) enum Named {
 
 /// A condition, and everything that it reads: by its variables and by the derived roles that it asks for, too.
 #[derive(Debug)]
-pub(crate) struct Clause {
+pub(super) struct Clause {
     pub(super) tree: Arc<ConditionTree>,
-    pub(crate) references: References,
+    pub(super) references: References,
 }
 
 impl Named {
@@ -112,7 +113,7 @@ impl Named {
     }
 
     /// Is that role one of them?
-    pub(crate) fn has(&self, role: &str) -> bool {
+    pub(super) fn has(&self, role: &str) -> bool {
         match self {
             Self::Any => true,
             Self::Only(roles) => roles.iter().any(|named| **named == *role),
@@ -120,7 +121,7 @@ impl Named {
     }
 
     /// Is that role one of them by its name?
-    pub(crate) fn name(&self, role: &str) -> bool {
+    pub(super) fn name(&self, role: &str) -> bool {
         match self {
             Self::Any => false,
             Self::Only(_) => self.has(role),
@@ -146,6 +147,14 @@ fn closure(mut references: References, parameters: &Parameters) -> References {
         }
     }
     references
+}
+
+/// The name of a resource as names of resources are compared. Cerbos takes wildcards as they are written.
+fn sanitised(resource: Glob) -> Glob {
+    match resource.literal() {
+        Some(name) => Glob::Literal(sanitise(name).into()),
+        None => resource,
+    }
 }
 
 fn key(kind: Kind, envelope: &Envelope) -> String {
@@ -233,7 +242,7 @@ impl PrincipalEntry {
                 output: rule.output,
                 memory,
             };
-            (rule.resource, compiled)
+            (sanitised(rule.resource), compiled)
         });
         let rules: Box<[(Glob, Rule)]> = rules.collect();
         let traits = Traits {
@@ -265,8 +274,13 @@ impl RoleEntry {
 
 impl Rule {
     /// Is the rule about the action of that name?
-    pub(crate) fn is_about(&self, action: &str) -> bool {
+    pub(super) fn is_about(&self, action: &str) -> bool {
         self.actions.iter().any(|pattern| pattern.matches(action))
+    }
+
+    /// The derived roles that it names.
+    pub(super) fn derived_of<'e>(&'e self, policy: &'e ResourceEntry) -> impl Iterator<Item = &'e Derived> {
+        self.derived.iter().filter_map(|place| policy.derived.get(*place))
     }
 
     fn has_odd_patterns(&self) -> bool {

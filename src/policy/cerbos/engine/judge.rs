@@ -3,8 +3,6 @@
 //! What waits for the body is first taken to turn out as good for the principal as it can. Who is denied even so is denied without reading;
 //! who is allowed, whatever the body says, is allowed without reading; everything else needs the body.
 
-use std::slice;
-
 use super::{
     Engine,
     ask::Question,
@@ -44,8 +42,9 @@ pub(crate) struct Unread<'q> {
 
 impl Engine {
     /// Decides about an action.
-    pub(crate) fn judge(&self, facts: Scope<'_>, action: &Box<str>, unread: Option<Unread<'_>>) -> Judgement {
-        let Some(question) = Question::new(facts, slice::from_ref(action), self.options()) else {
+    pub(crate) fn judge(&self, facts: Scope<'_>, action: &str, unread: Option<Unread<'_>>) -> Judgement {
+        let actions = [Box::from(action)];
+        let Some(question) = Question::new(facts, &actions, self.options()) else {
             return Judgement { judged: Judged::Deny(DenyReason::NoRule, None), disputed: false };
         };
         let Some(unread) = unread else { return self.judge_with(&question, Guess::None) };

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 /// The settings `policies.cerbos`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
     /// Which reading decides.
     pub profile: Profile,
@@ -40,13 +40,8 @@ pub enum SchemaEnforcement {
 }
 
 impl Profile {
-    /// The word for it in settings.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Strict => "strict",
-            Self::Cerbos051 => "cerbos-0.51",
-        }
-    }
+    /// The words for them in settings.
+    pub const WORDS: [(&str, Self); 2] = [("strict", Self::Strict), ("cerbos-0.51", Self::Cerbos051)];
 
     /// The one that does not decide.
     pub(super) fn other(self) -> Self {
@@ -55,6 +50,11 @@ impl Profile {
             Self::Cerbos051 => Self::Strict,
         }
     }
+}
+
+impl SchemaEnforcement {
+    /// The words for them in settings.
+    pub const WORDS: [(&str, Self); 3] = [("none", Self::None), ("warn", Self::Warn), ("reject", Self::Reject)];
 }
 
 impl Default for Options {

@@ -14,9 +14,6 @@ const MOST_REFERENCES: usize = 1000;
 /// How many steps may follow each other about one value, through references and through keywords such as `allOf`.
 const DEEPEST: usize = 32;
 
-/// Keywords whose value is never a schema.
-const VALUES: [&str; 5] = ["const", "default", "enum", "example", "examples"];
-
 /// Keywords with a schema for the same value.
 const SAME: [&str; 4] = ["not", "if", "then", "else"];
 
@@ -65,7 +62,7 @@ impl Reach<'_> {
         while let Some(address) = rest.pop() {
             let content = self.folder.read(&address)?;
             let mut found = Found::default();
-            found.look(&content, String::new(), true)?;
+            found.look(&content, String::new())?;
             references += found.references.len();
             if references > MOST_REFERENCES {
                 return Err(format!("it has more than {MOST_REFERENCES} references"));
@@ -159,31 +156,39 @@ struct Found {
 }
 
 impl Found {
-    /// Looks through a file. Its depth is bounded by the reader of JSON.
-    fn look(&mut self, value: &Value, at: String, is_root: bool) -> Result<(), String> {
+    /// Looks through a file, values that are no schemas too: it is not known here what a name such as `default` stands for. Its depth is bounded by the reader of JSON.
+    fn look(&mut self, value: &Value, at: String) -> Result<(), String> {
         match value {
             Value::Object(map) => {
                 for (key, inner) in map {
-                    match inner {
-                        Value::String(text) if is_reference(key) => self.references.push(text.clone()),
-                        Value::String(text) if key == "$anchor" || key == "$dynamicAnchor" => {
-                            self.anchors.insert(text.clone(), at.clone());
-                        }
-                        Value::String(_) if key == "$id" && !is_root => {
-                            return Err("it has an `$id` below its top".to_owned());
-                        }
-                        _ if VALUES.contains(&key.as_str()) => {}
-                        inner => self.look(inner, format!("{at}/{}", escape(key)), false)?,
+                    if let Some(text) = inner.as_str() {
+                        self.look_at(key, text, &at)?;
                     }
+                    self.look(inner, format!("{at}/{}", escape(key)))?;
                 }
                 self.schemas.push(at);
             }
             Value::Array(items) => {
                 for (place, item) in items.iter().enumerate() {
-                    self.look(item, format!("{at}/{place}"), false)?;
+                    self.look(item, format!("{at}/{place}"))?;
                 }
             }
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+        Ok(())
+    }
+}
+
+impl Found {
+    fn look_at(&mut self, key: &str, text: &str, at: &str) -> Result<(), String> {
+        if is_reference(key) {
+            self.references.push(text.to_owned());
+        }
+        if key == "$anchor" || key == "$dynamicAnchor" {
+            self.anchors.insert(text.to_owned(), at.to_owned());
+        }
+        if key == "$id" && !at.is_empty() {
+            return Err("it has an `$id` below its top".to_owned());
         }
         Ok(())
     }

@@ -145,6 +145,21 @@ fn findings_are_told_in_the_words_of_cerbos() {
         ),
         (r#"{"properties":{"a":false}}"#, r#"{"a":1}"#, &["/a: not allowed"]),
         (r#"{"properties":{"a":{"not":{}}}}"#, r#"{"a":1}"#, &["/a: not failed"]),
+        (r#"{"properties":{"a":{"uniqueItems":true}}}"#, r#"{"a":[1,2,1]}"#, &["/a: items at index 0 and 2 are equal"]),
+        (r#"{"properties":{"a":{"const":1.5}}}"#, r#"{"a":2}"#, &[r#"/a: value must be "1.5""#]),
+        (r#"{"propertyNames":{"maxLength":2}}"#, r#"{"abc":1}"#, &["/abc: length must be <= 2, but got 3"]),
+        (r#"{"unevaluatedProperties":false}"#, r#"{"a/b":1}"#, &["/a~1b: not allowed"]),
+        (r#"{"properties":{"a":{"contentEncoding":"base64"}}}"#, r#"{"a":"%"}"#, &["/a: value is not base64 encoded"]),
+        (
+            r#"{"properties":{"a":{"contentMediaType":"application/json"}}}"#,
+            r#"{"a":"{"}"#,
+            &["/a: value is not of mediatype 'application/json'"],
+        ),
+        (
+            r#"{"properties":{"a":{"contentMediaType":"application/json","contentEncoding":"base64"}}}"#,
+            r#"{"a":"e30="}"#,
+            &[],
+        ),
         ("true", "{}", &[]),
     ];
     for (schema, attributes, expected) in table {
@@ -207,6 +222,7 @@ fn schemas_that_lead_in_circles_or_far_are_refused() {
         r##"{"$defs":{"a":{"$ref":"#/$defs/b"},"b":{"if":{"$ref":"#/$defs/a"}}}}"##,
         r##"{"$dynamicAnchor":"top","oneOf":[{"$dynamicRef":"#top"}]}"##,
         r##"{"dependentSchemas":{"a":{"$ref":"a.json#"}}}"##,
+        r##"{"properties":{"default":{"$ref":"#/properties/default"}}}"##,
     ] {
         assert!(one(circle).is_err(), "{circle}");
     }

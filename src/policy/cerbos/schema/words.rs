@@ -71,16 +71,29 @@ fn gather(flaw: Flaw<'_>, leaves: &mut Vec<Leaf>) {
     let at = flaw.evaluation_path().as_str().to_owned();
     let value = flaw.instance().clone().into_owned();
     let parts = flaw.into_parts();
-    match parts.kind {
-        Kind::AnyOf { context } | Kind::OneOfNotValid { context } => {
-            context.into_iter().flatten().for_each(|inner| gather(inner, leaves));
-        }
-        Kind::PropertyNames { error } => gather(*error, leaves),
-        kind => {
-            let parent = at.rsplit_once('/').map_or("", |(parent, _)| parent).to_owned();
-            let message = words(&kind, &value);
-            leaves.push(Leaf { path, parent, keyword: kind.keyword().to_owned(), message });
-        }
+    if let Kind::AnyOf { context } | Kind::OneOfNotValid { context } = parts.kind {
+        context.into_iter().flatten().for_each(|inner| gather(inner, leaves));
+    } else if let Kind::PropertyNames { error } = parts.kind {
+        let first = leaves.len();
+        let name = error.instance().as_str().map(escape).unwrap_or_default();
+        gather(*error, leaves);
+        leaves.iter_mut().skip(first).for_each(|leaf| leaf.path = format!("{path}/{name}"));
+    } else if let Kind::UnevaluatedProperties { unexpected } = &parts.kind {
+        let leaf = |name: &String| Leaf {
+            path: format!("{path}/{}", escape(name)),
+            parent: at.clone(),
+            keyword: parts.kind.keyword().to_owned(),
+            message: "not allowed".to_owned(),
+        };
+        leaves.extend(unexpected.iter().map(leaf));
+    } else {
+        let (parent, keyword) = at.rsplit_once('/').unwrap_or(("", &at));
+        let message = if let (Kind::Required { property }, "dependentRequired") = (&parts.kind, keyword) {
+            format!("property {} is required beside another", quoted(property.as_str().unwrap_or_default()))
+        } else {
+            words(&parts.kind, &value)
+        };
+        leaves.push(Leaf { path, parent: parent.to_owned(), keyword: keyword.to_owned(), message });
     }
 }
 
@@ -91,17 +104,18 @@ fn words(kind: &Kind, value: &Value) -> String {
         Kind::Type { kind } => format!("expected {}, but got {}", types(kind), type_of(value)),
         Kind::Required { property } => format!("{MISSING}{}", quoted(property.as_str().unwrap_or_default())),
         Kind::AdditionalProperties { unexpected } => format!("additionalProperties {} not allowed", list(unexpected)),
-        Kind::UnevaluatedProperties { unexpected } => format!("unevaluatedProperties {} not allowed", list(unexpected)),
         Kind::UnevaluatedItems { unexpected } => format!("unevaluatedItems {} not allowed", unexpected.join(", ")),
         Kind::Enum { options } => match options.as_array().map(Vec::as_slice) {
-            Some([one]) if is_plain(one) => format!("value must be {one}"),
+            Some([one]) if is_plain(one) => format!("value must be {}", stated(one)),
             Some(all) if all.iter().all(is_plain) => {
-                let all: Vec<_> = all.iter().map(ToString::to_string).collect();
+                let all: Vec<_> = all.iter().map(stated).collect();
                 format!("value must be one of {}", all.join(", "))
             }
             Some(_) | None => "enum failed".to_owned(),
         },
-        Kind::Constant { expected_value } if is_plain(expected_value) => format!("value must be {expected_value}"),
+        Kind::Constant { expected_value } if is_plain(expected_value) => {
+            format!("value must be {}", stated(expected_value))
+        }
         Kind::Constant { .. } => "const failed".to_owned(),
         Kind::Format { format } => format!("{} is not valid {}", shown(value), quoted(format)),
         Kind::Pattern { pattern } => format!("does not match pattern {}", quoted(pattern)),
@@ -121,7 +135,7 @@ fn words(kind: &Kind, value: &Value) -> String {
         Kind::MaxProperties { limit } => {
             format!("maximum {limit} properties allowed, but found {} properties", count())
         }
-        Kind::UniqueItems => "items are not unique".to_owned(),
+        Kind::UniqueItems => equal_items(value),
         Kind::FalseSchema => "not allowed".to_owned(),
         Kind::OneOfMultipleValid { .. } => "valid against more than one schema of oneOf".to_owned(),
         Kind::ContentEncoding { content_encoding } => format!("value is not {content_encoding} encoded"),
@@ -129,12 +143,13 @@ fn words(kind: &Kind, value: &Value) -> String {
             format!("value is not of mediatype {}", quoted(content_media_type))
         }
         Kind::FromUtf8 { .. } => "value is not text".to_owned(),
+        Kind::Custom { message, .. } => message.clone(),
         Kind::AnyOf { .. }
         | Kind::OneOfNotValid { .. }
         | Kind::PropertyNames { .. }
+        | Kind::UnevaluatedProperties { .. }
         | Kind::Contains
         | Kind::Not { .. }
-        | Kind::Custom { .. }
         | Kind::BacktrackLimitExceeded { .. }
         | Kind::RegexEngineFailure { .. }
         | Kind::Referencing(_) => format!("{} failed", kind.keyword()),
@@ -161,6 +176,31 @@ fn type_of(value: &Value) -> &'static str {
 
 fn is_plain(value: &Value) -> bool {
     !value.is_array() && !value.is_object()
+}
+
+/// A value of a schema. Numbers are texts to Cerbos there.
+fn stated(value: &Value) -> String {
+    match value {
+        Value::Null => "<nil>".to_owned(),
+        Value::Number(number) => format!("\"{number}\""),
+        Value::Bool(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => value.to_string(),
+    }
+}
+
+fn equal_items(value: &Value) -> String {
+    let items = value.as_array().map(Vec::as_slice).unwrap_or_default();
+    let pair = items.iter().enumerate().find_map(|(later, item)| {
+        let earlier = items.iter().take(later).position(|other| other == item)?;
+        Some((earlier, later))
+    });
+    match pair {
+        Some((one, other)) => format!("items at index {one} and {other} are equal"),
+        None => "items are not unique".to_owned(),
+    }
+}
+
+fn escape(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
 }
 
 fn shown(value: &Value) -> String {

@@ -49,6 +49,13 @@ impl Compiler<'_> {
                 let args = std::iter::once(self.now(id)).chain(target).chain(args).collect();
                 operator(id, operators::SUBSTRACT, args)
             }
+            "string" if self.environment.profile == Profile::Cerbos => {
+                self.call_by_name(id, name, None, vec![operator(id, "@written", args)])
+            }
+            name if args.is_empty() && functions::tells_time(name) => {
+                let target = target.map(|time| operator(id, "@utc", vec![time]));
+                self.call_by_name(id, name.to_owned(), target, args)
+            }
             _ => self.call_by_name(id, name, target, args),
         })
     }
@@ -68,23 +75,27 @@ impl Compiler<'_> {
                 let meter = IdedExpr { id: 0, expr: Expr::Ident(METER.to_owned()) };
                 operator(id, name, std::iter::once(meter).chain(target).chain(args).collect())
             }
-            Some((name, functions::Paid::Never)) => operator(id, name, args),
+            Some((name, functions::Paid::Never)) => operator(id, name, target.into_iter().chain(args).collect()),
             None => IdedExpr { id, expr: Expr::Call(CallExpr { func_name: name, target: target.map(Box::new), args }) },
         };
         if grows { kept(call) } else { call }
     }
 
     /// Resolves what becomes part of a list or a map, and pays for it.
-    pub(super) fn rewrite_kept(&mut self, expression: IdedExpr) -> Result<IdedExpr, Problem> {
+    pub(super) fn rewrite_part(&mut self, expression: IdedExpr, part: Part) -> Result<IdedExpr, Problem> {
         let value = self.rewrite(expression, Use::Value)?;
         let is_free = self.environment.profile == Profile::Native || matches!(value.expr, Expr::Literal(_));
-        Ok(if is_free { value } else { kept(value) })
+        Ok(match part {
+            _ if is_free => value,
+            Part::Value => kept(value),
+            Part::Key => with_meter(value.id, "@key", value),
+        })
     }
 
     /// `math` of `math.abs(x)`.
     fn namespace(&self, call: &CallExpr) -> Option<String> {
         match call.target.as_ref().map(|target| &target.expr) {
-            Some(Expr::Ident(name)) if functions::NAMESPACES.contains(&name.as_str()) && !self.is_bound(name) => {
+            Some(Expr::Ident(name)) if functions::NAMESPACES.contains(&name.as_str()) && self.bound(name).is_none() => {
                 Some(name.clone())
             }
             Some(_) | None => None,
@@ -99,7 +110,7 @@ impl Compiler<'_> {
             Expr::Literal(LiteralValue::String(pattern)) => Some(CelString::inner(pattern).to_owned()),
             _ => match self.place(&pattern)? {
                 Some(Place::Path(path)) => path.fixed_text().map(str::to_owned),
-                Some(Place::Record(..) | Place::Names(..) | Place::Variable(_)) | None => None,
+                Some(Place::Record(..) | Place::Names(..) | Place::Variable(_) | Place::Global(..)) | None => None,
             },
         };
         let text = self.rewrite(text, Use::Value)?;
@@ -137,20 +148,34 @@ impl Compiler<'_> {
         let is_map = match &place {
             Place::Names(..) | Place::Record(Record::Captures, _) => true,
             Place::Path(path) => path.is_map(),
-            Place::Record(..) | Place::Variable(_) => false,
+            Place::Record(..) | Place::Variable(_) | Place::Global(..) => false,
         };
         if !is_map {
             return Ok(None);
         }
         match self.step(place, step).map_err(Problem::at(id))? {
             Place::Path(path) => Ok(Some(self.slot(id, Slot::Presence(path)))),
-            Place::Record(..) | Place::Names(..) | Place::Variable(_) => Ok(None),
+            Place::Record(..) | Place::Names(..) | Place::Variable(_) | Place::Global(..) => Ok(None),
         }
     }
 }
 
+/// What an expression becomes part of.
+#[derive(Clone, Copy)]
+pub(super) enum Part {
+    /// An element of a list, a value of a map.
+    Value,
+    /// A key of a map.
+    Key,
+}
+
 /// The value of an expression, paid for.
 pub(super) fn kept(expression: IdedExpr) -> IdedExpr {
+    with_meter(expression.id, "@kept", expression)
+}
+
+/// A call that is handed the meter.
+pub(super) fn with_meter(id: u64, name: &str, argument: IdedExpr) -> IdedExpr {
     let meter = IdedExpr { id: 0, expr: Expr::Ident(METER.to_owned()) };
-    operator(expression.id, "@kept", vec![meter, expression])
+    operator(id, name, vec![meter, argument])
 }

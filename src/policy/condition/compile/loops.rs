@@ -6,10 +6,11 @@
 use cel::common::ast::{CallExpr, ComprehensionExpr, Expr, IdedExpr, ListExpr, LiteralValue, operators};
 
 use super::super::LOOPS;
+use super::super::environment::{Place, Profile};
 use super::super::functions::{INSERT, RESULT};
-use super::super::syntax::{METER, count_steps, operator};
+use super::super::syntax::{count_steps, operator};
+use super::calls::{kept, with_meter};
 use super::{Bound, Compiler, Problem, Slot, Use};
-use crate::policy::condition::environment::Profile;
 
 impl Compiler<'_> {
     pub(super) fn comprehension(&mut self, id: u64, mut comprehension: ComprehensionExpr) -> Result<IdedExpr, Problem> {
@@ -25,7 +26,7 @@ impl Compiler<'_> {
         let outside = self.bound.len();
         let (iter_range, iter_var) = match comprehension.iter_var2.take() {
             None => {
-                self.bound.push(Bound { name: comprehension.iter_var.clone(), stands_for: None });
+                self.bound.push(Bound { name: comprehension.iter_var.clone(), stands_for: None, place: None });
                 (iter_range, comprehension.iter_var)
             }
             Some(second) => {
@@ -34,7 +35,7 @@ impl Compiler<'_> {
                     let entry = IdedExpr { id: 0, expr: Expr::Ident(entry.clone()) };
                     let at = IdedExpr { id: 0, expr: Expr::Literal(LiteralValue::Int(at.into())) };
                     let half = operator(0, operators::INDEX, vec![entry, at]);
-                    self.bound.push(Bound { name, stands_for: Some(half) });
+                    self.bound.push(Bound { name, stands_for: Some(half), place: None });
                 }
                 (with_meter(id, "@entries", iter_range), entry)
             }
@@ -67,30 +68,32 @@ impl Compiler<'_> {
     /// A loop that never runs gives a value a name.
     fn binding(&mut self, id: u64, comprehension: ComprehensionExpr) -> Result<IdedExpr, Problem> {
         let name = comprehension.accu_var.clone();
+        // A name for a message stands for the message: it is no value in itself.
+        if let Some(place @ Place::Record(..)) = self.place(&comprehension.accu_init)? {
+            self.bound.push(Bound { name, stands_for: None, place: Some(place) });
+            let result = self.rewrite(comprehension.result, Use::Value);
+            self.bound.pop();
+            return result;
+        }
         let value = self.rewrite(comprehension.accu_init, Use::Value)?;
         if self.loops == 0 {
             let stands_for = match &value.expr {
                 Expr::Literal(_) | Expr::Ident(_) => value,
                 _ => self.slot(id, Slot::Bound(Box::new(value))),
             };
-            self.bound.push(Bound { name, stands_for: Some(stands_for) });
+            self.bound.push(Bound { name, stands_for: Some(stands_for), place: None });
             let result = self.rewrite(comprehension.result, Use::Value);
             self.bound.pop();
             return result;
         }
-        self.bound.push(Bound { name: name.clone(), stands_for: None });
+        self.bound.push(Bound { name: name.clone(), stands_for: None, place: None });
         let result = self.rewrite(comprehension.result, Use::Value);
         self.bound.pop();
-        let accu_init = if self.environment.profile == Profile::Cerbos { super::calls::kept(value) } else { value };
+        let accu_init = if self.environment.profile == Profile::Cerbos { kept(value) } else { value };
         let loop_step = IdedExpr { id: 0, expr: Expr::Ident(name) };
         let bound = ComprehensionExpr { accu_init, loop_step, result: result?, ..comprehension };
         Ok(IdedExpr { id, expr: Expr::Comprehension(Box::new(bound)) })
     }
-}
-
-fn with_meter(id: u64, name: &str, argument: IdedExpr) -> IdedExpr {
-    let meter = IdedExpr { id: 0, expr: Expr::Ident(METER.to_owned()) };
-    operator(id, name, vec![meter, argument])
 }
 
 fn is_binding(comprehension: &ComprehensionExpr) -> bool {

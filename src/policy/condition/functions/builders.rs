@@ -107,8 +107,7 @@ fn distinct<'b, 'v>(arguments: &[CowVal<'b, 'v>]) -> Result<CowVal<'b, 'v>, Exec
 
 fn range<'b, 'v>(arguments: &[CowVal<'b, 'v>]) -> Result<CowVal<'b, 'v>, ExecutionError> {
     let (meter, rest) = metered(arguments)?;
-    let size = usize::try_from(int(rest.first())?)
-        .map_err(|_| ExecutionError::function_error("lists.range", "a negative size"))?;
+    let size = usize::try_from(int(rest.first())?).unwrap_or_default();
     meter.charge(size.saturating_mul(4))?;
     Ok(CowVal::owned(CelList::from((0..size).map(number).collect::<Vec<_>>())))
 }

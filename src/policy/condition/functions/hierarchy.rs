@@ -16,7 +16,7 @@ static HIERARCHY: Type = Type::new_unspecified_type("cerbos.lib.hierarchy");
 pub(in super::super) struct Hierarchy(Arc<[Box<str>]>);
 
 impl Hierarchy {
-    pub(super) fn levels(&self) -> &[Box<str>] {
+    pub(in super::super) fn levels(&self) -> &[Box<str>] {
         &self.0
     }
 

@@ -7,7 +7,7 @@ use std::any::Any;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use cel::ExecutionError;
-use cel::common::types::{CelBytes, CelList, CelMap, CelMapKey, CelString, Type};
+use cel::common::types::{CelBytes, CelDouble, CelInt, CelList, CelMap, CelMapKey, CelString, Type};
 use cel::common::value::{CowVal, StaticVal, Val};
 
 use super::super::WORK;
@@ -18,6 +18,9 @@ static METER: Type = Type::new_unspecified_type("@meter");
 /// What a part of a value costs where it is built, and what so many bytes of text cost one of.
 const PART: usize = 4;
 const BYTES: usize = 8;
+
+/// Up to where whole doubles are exact.
+const EXACT: f64 = 9_007_199_254_740_992.0;
 
 /// Counts the work of one evaluation.
 #[derive(Debug, Default)]
@@ -79,6 +82,17 @@ pub(super) fn kept<'b, 'v>(mut arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<
     let value = rest.first().ok_or(ExecutionError::MissingArgumentOrTarget)?;
     meter.charge(weight(value.as_ref()))?;
     arguments.pop().ok_or(ExecutionError::MissingArgumentOrTarget)
+}
+
+/// `@key(@meter, value)` is a key of a map, paid for. A number out of JSON that is whole is an integer here: the interpreter's maps have no
+/// doubles as keys, and look numbers of all types up by value.
+#[expect(clippy::cast_possible_truncation, reason = "the number was seen to be whole and small enough")]
+pub(super) fn key<'b, 'v>(arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
+    let value = kept(arguments)?;
+    Ok(match value.downcast_ref::<CelDouble>().map(|number| *number.inner()) {
+        Some(number) if number.fract() == 0.0 && number.abs() < EXACT => CowVal::owned(CelInt::from(number as i64)),
+        Some(_) | None => value,
+    })
 }
 
 /// What it costs to build a value.

@@ -10,6 +10,8 @@ use cel::common::types::{CelBool, CelList, CelString, DYN_TYPE, Type};
 use cel::common::value::{CowVal, StaticVal, Val};
 use cel::{DeclarationError, Env, ExecutionError};
 
+use super::super::environment::Sets;
+
 const SCHEME: &str = "spiffe://";
 
 static ID: Type = Type::new_unspecified_type("cerbos.lib.spiffeID");
@@ -170,9 +172,6 @@ fn members(env: &mut Env) -> Result<(), DeclarationError> {
     env.add_member_overload("trustDomain", "spiffeID.trustDomain()", ID.to_owned(), vec![], |arguments| {
         Ok(CowVal::owned(this::<SpiffeId>(&arguments)?.domain.clone()))
     })?;
-    env.add_member_overload("id", "spiffeTrustDomain.id()", DOMAIN.to_owned(), vec![], |arguments| {
-        Ok(CowVal::owned(CelString::from(format!("{SCHEME}{}", this::<TrustDomain>(&arguments)?.0))))
-    })?;
     env.add_member_overload("name", "spiffeTrustDomain.name()", DOMAIN.to_owned(), vec![], |arguments| {
         Ok(CowVal::owned(CelString::from(this::<TrustDomain>(&arguments)?.0.to_string())))
     })?;
@@ -181,6 +180,17 @@ fn members(env: &mut Env) -> Result<(), DeclarationError> {
         let id = id_of(id).ok_or_else(|| ExecutionError::function_error("matchesID", "not an id"))?;
         Ok(CowVal::owned(CelBool::from(matcher.matches(&id))))
     })
+}
+
+/// Declares `id()` of a trust domain: the id in text; as of 0.51 it is the trust domain itself, which equals that text and its name.
+pub(super) fn declare_id(env: &mut Env, sets: Sets) -> Result<(), DeclarationError> {
+    let id: Function = match sets {
+        Sets::Equality => {
+            |arguments| Ok(CowVal::owned(CelString::from(format!("{SCHEME}{}", this::<TrustDomain>(&arguments)?.0))))
+        }
+        Sets::AsOf051 => |mut arguments| arguments.pop().ok_or(ExecutionError::MissingArgumentOrTarget),
+    };
+    env.add_member_overload("id", "spiffeTrustDomain.id()", DOMAIN.to_owned(), vec![], id)
 }
 
 fn this<'c, T: StaticVal>(arguments: &'c [CowVal<'_, '_>]) -> Result<&'c T, ExecutionError> {

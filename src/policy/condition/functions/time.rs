@@ -1,6 +1,6 @@
-//! `duration("1h30m")`: the texts that Go reads as durations, exactly.
+//! `duration("1h30m")`: the texts that Go reads as durations, exactly; and times in UTC.
 
-use cel::common::types::{CelDuration, CelString, DURATION_TYPE, STRING_TYPE};
+use cel::common::types::{CelDuration, CelString, CelTimestamp, DURATION_TYPE, STRING_TYPE};
 use cel::common::value::CowVal;
 use cel::{DeclarationError, Env, ExecutionError};
 
@@ -14,6 +14,15 @@ pub(super) fn extension(env: &mut Env) -> Result<(), DeclarationError> {
     })?;
     env.add_overload("@duration", "@duration(duration)", vec![DURATION_TYPE], |mut arguments| {
         arguments.pop().ok_or(ExecutionError::MissingArgumentOrTarget)
+    })
+}
+
+/// `@utc(time)`: the parts of a time are told in UTC, unless a zone is named. Other values pass.
+pub(super) fn utc<'b, 'v>(mut arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
+    let value = arguments.pop().ok_or(ExecutionError::MissingArgumentOrTarget)?;
+    Ok(match value.downcast_ref::<CelTimestamp>() {
+        Some(time) => CowVal::owned(CelTimestamp::from(time.inner().to_utc().fixed_offset())),
+        None => value,
     })
 }
 

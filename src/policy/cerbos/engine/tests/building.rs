@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::policy::{
-    cerbos::{ActionPattern, Glob, engine::sanitise, model::*, question::Effect},
+    cerbos::{ActionPattern, Glob, document::sanitise, model::*, question::Effect},
     condition::{Condition, ConditionTree, Definition, Environment, Expression},
 };
 

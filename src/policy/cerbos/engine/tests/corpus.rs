@@ -34,6 +34,7 @@ fn read(folder: &Path) -> Vec<(String, String)> {
 /// The policies of the corpus, as a server reads them.
 fn store(root: &Path) -> Policies {
     let files = read(&root.join("store"));
+
     let schemas: Vec<_> =
         files.iter().filter_map(|(path, text)| Some((path.strip_prefix("_schemas/")?, text))).collect();
     let schemas: Vec<_> = schemas.iter().map(|(path, text)| SchemaFile { path, text }).collect();
@@ -57,7 +58,8 @@ fn store(root: &Path) -> Policies {
     drop(documents);
     let mut report = Report::default();
     sources.into_iter().for_each(|source| report.append(source.into_report()));
-    assert!(!report.has_errors(), "{report}");
+    let told: Vec<_> = report.findings().iter().map(ToString::to_string).collect();
+    assert!(!report.has_errors(), "{told:#?}");
     policies
 }
 
@@ -123,7 +125,8 @@ fn wanted(output: &Value) -> Told {
     let actions = output["actions"].as_object().into_iter().flatten().map(|(action, told)| {
         format!("{action} {} {} {}", text(told, "/effect"), text(told, "/policy"), text(told, "/scope"))
     });
-    let roles = texts_of(output, "effectiveDerivedRoles").into_iter().map(|role| format!("derived role {role}"));
+    let roles = ["effectiveDerivedRoles", "effective_derived_roles"].map(|key| texts_of(output, key));
+    let roles = roles.into_iter().flatten().map(|role| format!("derived role {role}"));
     let list = |key: &str| output.get(key).and_then(Value::as_array).into_iter().flatten();
     let outputs = list("outputs")
         .map(|output| format!("output {} {}", text(output, "/src"), output.get("val").map(normal).unwrap_or_default()));

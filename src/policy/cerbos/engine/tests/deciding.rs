@@ -188,6 +188,16 @@ fn a_lenient_search_starts_at_the_nearest_scope_that_exists() {
 }
 
 #[test]
+fn a_scope_of_a_million_dots_is_looked_up_at_once() {
+    let policies = resources(vec![policy("r", vec![allow(&["x"], &["a"])])]);
+    let lenient = Engine::new(policies, Options { lenient_scope_search: true, ..Options::default() });
+    let scope: &'static str = "a.".repeat(1_000_000).leak();
+    let start = std::time::Instant::now();
+    assert_eq!(ask(&["a"], &["x"]).at(scope).word(&lenient), "allow");
+    assert!(start.elapsed() < std::time::Duration::from_secs(2));
+}
+
+#[test]
 fn a_question_without_version_and_scope_is_about_the_default_ones() {
     let policies = resources(vec![
         policy("r", vec![]).of_version("2"),
