@@ -1,8 +1,8 @@
 //! May they?
 //!
-//! Compiles policy files into one rule table and decides queries on it. Deny by default; an evaluation error is never a silent `false`.
+//! Compiles policy files and decides queries on them. Deny by default; an evaluation error is never a silent `false`.
 //! Knows no pingora, no clock, no file system: files arrive as text, `now` as an argument.
-//! Native rules and Cerbos policies are two ways to write the rows of that table; there is one evaluator.
+//! The rules of a route are asked first; where it names a resource, these only deny, and the Cerbos policies decide. Conditions have one evaluator.
 
 mod attribute;
 pub mod cerbos;

@@ -29,7 +29,7 @@ pub const CODES: [(&str, &str); 33] = [
     ("C025", "warning: cookie origins are listed and no cookie is a credential"),
     ("C026", "a value is not an endpoint of an upstream"),
     ("C027", "a value is neither `preserve` nor a host"),
-    ("C029", "a value is not a policy version"),
+    ("C029", "a value is not a policy version, a scope or a global"),
     ("C030", "warning: the principal claim can change hands"),
     ("C031", "a signature algorithm is not accepted"),
     ("C040", "`tls` of an upstream stands beside an endpoint that is plain http"),

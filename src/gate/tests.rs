@@ -211,6 +211,13 @@ fn each_step_of_the_line_refuses_with_its_own_code() {
 }
 
 #[test]
+fn a_refused_method_is_told_those_that_are_taken() {
+    assert_eq!(denial("POST /admin", None).allow().unwrap(), "GET, HEAD");
+    assert!(Denial::connect().allow().is_some_and(|methods| methods.as_bytes().starts_with(b"GET, HEAD, POST")));
+    assert_eq!(denial("GET /nowhere", None).allow(), None);
+}
+
+#[test]
 fn a_request_that_fails_at_two_steps_is_refused_at_the_first() {
     // No route beats a bad token, a bad token beats an attribute, an attribute beats a rule.
     assert_eq!(denial("GET /nowhere", Some("x")).code(), "no_route");

@@ -1,7 +1,7 @@
 //! The codes of the policy compiler. A code never changes its meaning.
 
 /// Each code of this module, and what it says. Listed in `docs/diagnostics.md`.
-pub const CODES: [(&str, &str); 35] = [
+pub const CODES: [(&str, &str); 34] = [
     (API_VERSION, "a file is empty, or its `apiVersion` is none that is known"),
     (NO_ROUTE, "no file defines a route"),
     (DUPLICATE, "two things that must differ have one id"),
@@ -23,7 +23,6 @@ pub const CODES: [(&str, &str); 35] = [
     (CONDITION, "a condition does not compile"),
     (UNIT, "a time or a size is none"),
     (NO_POLICY, "a route names a resource that no policy is about"),
-    (UNSUPPORTED, "a part of the Cerbos language is not decided with by this version"),
     (CERBOS, "Cerbos would refuse the policy too"),
     (CORS, "`cors` names what no browser sends, what the route does not take, or everybody together with credentials"),
     (RATE, "two limits have one name, or a claim cannot be counted by"),
@@ -63,7 +62,6 @@ pub(crate) const PREFIX: &str = "P018";
 pub(crate) const CONDITION: &str = "P019";
 pub(crate) const UNIT: &str = "P020";
 pub(crate) const NO_POLICY: &str = "P021";
-pub(crate) const UNSUPPORTED: &str = "P022";
 pub(crate) const CERBOS: &str = "P023";
 pub(crate) const CORS: &str = "P024";
 pub(crate) const RATE: &str = "P025";

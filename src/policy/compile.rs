@@ -155,7 +155,7 @@ fn finish(draft: Draft<'_>, cerbos: &Engine) -> Option<Route> {
                 resource.kind_at.error_with_help(
                     codes::NO_POLICY,
                     format!("no policy is about the resource `{}`, so every request would be denied", resource.kind),
-                    "add a file with `resourcePolicy` of the version that is asked for, or correct the name",
+                    "add a file with `resourcePolicy`, or correct the name",
                 );
                 return None;
             }

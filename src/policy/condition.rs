@@ -74,8 +74,8 @@ const STEP_COST: usize = 40;
 /// * Header names are compared in any case. Reading a header or a query parameter that stands twice is an error, `has()` and `in` are true.
 ///   Where a query has two readings, asking for a name that these differ about is an error.
 ///
-/// In Cerbos policies: `request`, `P`, `R`, `now()`, `timeSince` and the set functions. Fields of the principal and the resource have default
-/// values, and `has()` is false for a default.
+/// In Cerbos policies it names and calls what those of Cerbos 0.51 do. Fields of the principal and the resource have default values, and
+/// `has()` is false for a default. Whatever an expression builds is paid for out of its budget.
 #[derive(Debug)]
 pub struct Condition {
     test: shortcut::Test,

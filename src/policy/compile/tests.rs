@@ -107,9 +107,9 @@ fn p003_route_ids_are_unique_over_all_files_and_rule_ids_in_their_route() {
               --> two.yaml:3:7  (routes[0].id)
               help: the other one is in one.yaml
 
-            error[P003]: there is a policy about `album-object` already
+            error[P003]: there is a policy `resource.album_object.vdefault` already
               --> album2.yaml:2:47  (resourcePolicy.resource)
-              help: a resource has one policy; names that differ only in `-`, `:` and `/` are one name"#]],
+              help: the other one is in album.yaml; names that differ only in `-`, `:`, `@` and `/` are one name"#]],
     );
 }
 
@@ -709,7 +709,11 @@ fn p101_an_owner_that_the_client_merely_claims_on_a_writing_method_is_a_warning(
 
 #[test]
 fn every_code_has_a_golden_and_is_listed_once() {
-    let goldens = concat!(include_str!("tests.rs"), include_str!("../cerbos/tests.rs"));
+    let goldens = concat!(
+        include_str!("tests.rs"),
+        include_str!("../cerbos/tests.rs"),
+        include_str!("../cerbos/link/tests/texts.rs")
+    );
     let mut listed: Vec<_> = codes::CODES.iter().map(|(code, _)| *code).collect();
     for code in &listed {
         assert!(goldens.contains(&format!("[{code}]: ")), "{code} has no golden");

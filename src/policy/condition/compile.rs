@@ -62,7 +62,7 @@ pub(super) struct Problem {
 }
 
 impl Problem {
-    fn at(node: u64) -> impl Fn(Unknown) -> Self {
+    pub(super) fn at(node: u64) -> impl Fn(Unknown) -> Self {
         move |unknown| Self { node, unknown }
     }
 

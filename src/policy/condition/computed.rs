@@ -53,7 +53,7 @@ impl Computed {
     }
 
     /// What variables of Cerbos 0.51 keep of a value: of a hierarchy its levels, of SPIFFE nothing.
-    pub(super) fn as_of_0_51(self) -> Option<Self> {
+    pub(super) fn into_kept_by_0_51(self) -> Option<Self> {
         if let Some(hierarchy) = self.value.downcast_ref::<Hierarchy>() {
             let levels = hierarchy.levels().iter();
             let levels = levels.map(|level| -> Box<dyn Val> { Box::new(CelString::from(level.to_string())) });

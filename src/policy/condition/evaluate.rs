@@ -192,10 +192,10 @@ impl<'s> Evaluation<'s> {
                 Part::Path(path) => Some(path),
                 Part::Message(_, presence) => presence.as_ref(),
             };
-            if let Some(presence) = presence {
-                if !presence.is_present(self.scope, self.program.fields)? {
-                    continue;
-                }
+            if let Some(presence) = presence
+                && !presence.is_present(self.scope, self.program.fields)?
+            {
+                continue;
             }
             let value = match part {
                 Part::Path(path) => path.read(self.scope)?.into_val(room),

@@ -75,7 +75,7 @@ impl<'a> Variables<'a> {
             value.get_or_init(|| {
                 let value = definition.expression.evaluate(&Scope { variables: Some(self), ..*scope })?;
                 match self.on_error {
-                    OnError::Null => value.as_of_0_51().ok_or(EvaluationError::Types),
+                    OnError::Null => value.into_kept_by_0_51().ok_or(EvaluationError::Types),
                     OnError::Error => Ok(value),
                 }
             });

@@ -48,6 +48,9 @@ pub(super) struct Index {
 /// The parents of each role of a scope, and theirs.
 type Parents = HashMap<Box<str>, Box<[Box<str>]>>;
 
+/// The parents of each role of a scope, as its policy names them.
+type Direct<'p> = HashMap<&'p str, &'p [Box<str>]>;
+
 /// Are the policies of a scope of one mind?
 type Agreed = bool;
 
@@ -181,8 +184,8 @@ impl Index {
     }
 
     fn put_parents(&mut self, policies: &[RolePolicy]) {
-        let mut direct: HashMap<(&str, &str), HashMap<&str, &[Box<str>]>> = HashMap::new();
-        let mut any_version: HashMap<&str, HashMap<&str, &[Box<str>]>> = HashMap::new();
+        let mut direct: HashMap<(&str, &str), Direct<'_>> = HashMap::new();
+        let mut any_version: HashMap<&str, Direct<'_>> = HashMap::new();
         for policy in policies {
             let envelope = &policy.envelope;
             let parents = direct.entry((&envelope.version, &envelope.scope)).or_default();
@@ -198,7 +201,7 @@ impl Index {
 }
 
 /// The parents of each role, and theirs, each once.
-fn ancestors(direct: &HashMap<&str, &[Box<str>]>) -> Parents {
+fn ancestors(direct: &Direct<'_>) -> Parents {
     let all = |role: &str| {
         let mut found: Vec<Box<str>> = Vec::new();
         let mut seen = HashSet::new();

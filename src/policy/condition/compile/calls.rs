@@ -106,12 +106,13 @@ impl Compiler<'_> {
     fn matches(&mut self, id: u64, call: CallExpr) -> Result<IdedExpr, Problem> {
         let mut operands = call.target.map(|target| *target).into_iter().chain(call.args);
         let (text, pattern) = (operands.next().unwrap_or_default(), operands.next().unwrap_or_default());
-        let known = match &pattern.expr {
-            Expr::Literal(LiteralValue::String(pattern)) => Some(CelString::inner(pattern).to_owned()),
-            _ => match self.place(&pattern)? {
+        let known = if let Expr::Literal(LiteralValue::String(pattern)) = &pattern.expr {
+            Some(CelString::inner(pattern).to_owned())
+        } else {
+            match self.place(&pattern)? {
                 Some(Place::Path(path)) => path.fixed_text().map(str::to_owned),
                 Some(Place::Record(..) | Place::Names(..) | Place::Variable(_) | Place::Global(..)) | None => None,
-            },
+            }
         };
         let text = self.rewrite(text, Use::Value)?;
         if let Some(known) = known {

@@ -77,10 +77,8 @@ impl Compiler<'_> {
         }
         let value = self.rewrite(comprehension.accu_init, Use::Value)?;
         if self.loops == 0 {
-            let stands_for = match &value.expr {
-                Expr::Literal(_) | Expr::Ident(_) => value,
-                _ => self.slot(id, Slot::Bound(Box::new(value))),
-            };
+            let is_simple = matches!(&value.expr, Expr::Literal(_) | Expr::Ident(_));
+            let stands_for = if is_simple { value } else { self.slot(id, Slot::Bound(Box::new(value))) };
             self.bound.push(Bound { name, stands_for: Some(stands_for), place: None });
             let result = self.rewrite(comprehension.result, Use::Value);
             self.bound.pop();
@@ -109,10 +107,10 @@ fn gather_entries(comprehension: &mut ComprehensionExpr) -> Option<&'static str>
         return None;
     };
     let insertion = match step.func_name.as_str() {
-        operators::CONDITIONAL => match &mut step.args.get_mut(1)?.expr {
-            Expr::Call(insertion) if insertion.func_name == INSERT => insertion,
-            _ => return None,
-        },
+        operators::CONDITIONAL => {
+            let Expr::Call(insertion) = &mut step.args.get_mut(1)?.expr else { return None };
+            (insertion.func_name == INSERT).then_some(insertion)?
+        }
         INSERT => step,
         _ => return None,
     };

@@ -121,7 +121,7 @@ value!(TrustDomain, DOMAIN, |this, other| match text(other) {
 // No matcher equals another.
 value!(Matcher, MATCHER, |_, _| false);
 
-fn text<'c>(value: &'c dyn Val) -> Option<&'c str> {
+fn text(value: &dyn Val) -> Option<&str> {
     value.downcast_ref::<CelString<'_>>().map(CelString::inner)
 }
 

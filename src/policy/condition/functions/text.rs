@@ -92,7 +92,7 @@ fn double(number: f64) -> String {
         return scientific;
     };
     match exponent.parse::<i32>() {
-        Ok(exponent) if exponent < 0 && exponent < -4 => format!("{digits}e-{:02}", exponent.unsigned_abs()),
+        Ok(exponent) if exponent < -4 => format!("{digits}e-{:02}", exponent.unsigned_abs()),
         Ok(exponent) if exponent >= 6 => format!("{digits}e+{exponent:02}"),
         Ok(_) | Err(_) => number.to_string(),
     }

@@ -87,6 +87,12 @@ fn texts_are_searched_cut_and_written() {
         ("'abc'.replace('', '-')", r#""-a-b-c-""#),
         ("'abc'.replace('', '-', 2)", r#""-a-bc""#),
         ("P.attr.text.replace(R.attr.owner, P.attr.text)", r#""Hello, Wörld""#),
+    ]);
+}
+
+#[test]
+fn texts_are_split_matched_and_encoded() {
+    told(&[
         ("'abc'.reverse()", r#""cba""#),
         ("P.attr.text.reverse()", r#""dlröW ,olleH""#),
         ("'a,b,c'.split(',')", r#"["a", "b", "c"]"#),
