@@ -16,6 +16,7 @@ mod observe;
 mod read;
 mod route;
 mod rule;
+pub mod suite;
 
 pub use cerbos::SchemaFile;
 pub use codes::CODES;

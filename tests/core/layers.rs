@@ -43,10 +43,12 @@ const LAYERS: &[(&str, &[&str])] = &[
             "proxy",
             "reload",
             "telemetry",
+            "time",
+            "token",
             "yaml",
         ],
     ),
-    ("cli", &["admin", "admission", "config", "dev", "diagnostic", "server", "token", "units"]),
+    ("cli", &["admin", "admission", "config", "dev", "diagnostic", "policy", "server", "token", "units"]),
 ];
 
 /// Crates that one module alone may name.
