@@ -352,6 +352,9 @@ impl Settings {
         kept
     }
 
+    /// The name of the decision API among what needs a restart.
+    pub const DECISION_API: &'static str = "decision_api";
+
     /// Puts back what a running gateway cannot take over without a restart, and names it.
     pub fn keep_until_restart(&mut self, serving: &Self) -> Vec<&'static str> {
         let mut kept = Vec::new();
@@ -369,7 +372,7 @@ impl Settings {
             self.upgrade_socket.clone_from(&serving.upgrade_socket);
         }
         if !CerbosApi::listens_alike(self.cerbos_api.as_ref(), serving.cerbos_api.as_ref()) {
-            kept.push("decision_api");
+            kept.push(Self::DECISION_API);
             self.cerbos_api.clone_from(&serving.cerbos_api);
         }
         if self.audit != serving.audit {

@@ -5,7 +5,7 @@
 //! Native rules and Cerbos policies are two ways to write the rows of that table; there is one evaluator.
 
 mod attribute;
-mod cerbos;
+pub mod cerbos;
 mod codes;
 mod compile;
 pub mod condition;

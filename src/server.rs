@@ -2,6 +2,7 @@
 //!
 //! Decides nothing and parses nothing. Whatever cannot be had at the start ends it with an error; nothing is retried in silence.
 
+mod decision_api;
 mod files;
 mod systemd;
 mod upgrade;
@@ -27,7 +28,7 @@ use crate::{
     admission::{Admissions, now},
     config::{KeySource, Limits, Listener, Settings},
     diagnostic::Report,
-    edge::{Edge, ListenerTls, SETTLE, Stop, TlsSlot, signals},
+    edge::{DrainOutcome, Edge, SETTLE, Stop, TlsSlot, signals},
     gate::Live,
     handover::Role,
     policy::PolicySet,
@@ -37,6 +38,7 @@ use crate::{
 };
 
 use self::{
+    decision_api::{Answering, ApiListeners, Company, Stops},
     files::{environment, steps},
     upgrade::{Inheritance, Running, quits},
 };
@@ -165,13 +167,15 @@ impl Server {
         let settings = &self.compiled.settings;
         let path = settings.upgrade_socket.clone();
         let limits = Arc::new(Live::new(settings.limits));
-        let (edge, admin) = bind(settings, &limits, inheritance).await?;
+        let (edge, admin, api) = bind(settings, &limits, inheritance).await?;
         let addresses = addresses(&edge, &admin);
         tell(&addresses, settings, &health);
+        api.tell();
         metrics.watch_connections(edge.open_connections());
         metrics.watch_log(self.log.dropped());
 
-        let listeners = TlsListeners { slots: edge.tls(), addresses: edge.addresses() };
+        let answering = api.served();
+        let listeners = TlsListeners { slots: edge.tls(), addresses: edge.addresses(), api: Arc::clone(&answering) };
         let (reload, live) = self.start_reload(&metrics, status, limits, listeners)?;
         let admissions = Admissions::new(Arc::clone(&live), reload.requests());
         let gateway = proxy(Gateway::new(admissions, Arc::clone(&telemetry)), threads);
@@ -192,8 +196,9 @@ impl Server {
             path,
             listeners: edge.sockets(),
             admin: admin.sockets(),
+            decision_api: api.sockets(),
             draining: edge.draining(),
-            stops: stopping,
+            stops: stopping.clone(),
             admin_stops,
             pace,
             health: Arc::clone(&health),
@@ -204,10 +209,25 @@ impl Server {
 
         let proxies = Arc::clone(&live);
         let edge = edge.behind(Arc::new(move |peer| proxies.load().generation.settings().trusted_proxies.trusts(peer)));
-        let turned = Turned { telemetry: Arc::clone(&telemetry), live };
+        let turned = Arc::new(Turned { telemetry: Arc::clone(&telemetry), live });
+        let mut stops = Stops::of(stops);
+        let to_edge = stops.one_more();
+        let company = Company { telemetry: Arc::clone(&telemetry), events: turned.clone(), stopping };
+        let asked = api.run(&answering, &company, &mut stops);
+        stops.spread();
         started(&addresses);
         inheritance.serving();
-        let outcome = edge.run(gateway, Arc::new(turned), stops).await;
+        let mut outcome = edge.run(gateway, turned, to_edge).await;
+        if outcome.lost_listener {
+            // The others hear of it unless they are ending as well.
+            let _ = company.stopping.try_send(Stop { delay: Duration::ZERO, linger: SETTLE, grace: SETTLE });
+        }
+        for asked in asked {
+            // A task that panicked has lost its listener.
+            let other = asked.await.unwrap_or(DrainOutcome { cut: 0, lost_listener: true });
+            outcome.cut += other.cut;
+            outcome.lost_listener |= other.lost_listener;
+        }
         tracing::info!(cut = outcome.cut, "stopped");
         if !telemetry.audit.close(FLUSH) {
             tracing::warn!("the last audit lines were not written in time");
@@ -231,7 +251,7 @@ impl Server {
         let background = Background::default();
         let publish = move |parts: Parts<PolicySet>| {
             tell_generation(&parts, &told);
-            listeners.adopt(&parts.tls, &told);
+            listeners.adopt(&parts, &told);
             limits.swap(Arc::new(parts.settings.limits));
             let previous = to_publish.get().map(|live| live.load());
             let serving = Serving::of(parts, previous.as_deref());
@@ -263,12 +283,14 @@ impl Server {
 struct TlsListeners {
     slots: Vec<Option<Arc<TlsSlot>>>,
     addresses: Vec<SocketAddr>,
+    api: Arc<Answering>,
 }
 
 impl TlsListeners {
-    /// Puts in what a generation brings, for the next handshakes.
-    fn adopt(&self, tls: &[Option<Arc<ListenerTls>>], metrics: &Metrics) {
-        for ((slot, address), tls) in self.slots.iter().zip(&self.addresses).zip(tls) {
+    /// Puts in what a generation brings, for the next handshakes and questions.
+    fn adopt(&self, parts: &Parts<PolicySet>, metrics: &Metrics) {
+        self.api.adopt(parts, metrics);
+        for ((slot, address), tls) in self.slots.iter().zip(&self.addresses).zip(parts.tls.iter()) {
             let (Some(slot), Some(tls)) = (slot, tls) else { continue };
             if slot.set(tls) {
                 tracing::info!(%address, expires = tls.expires().seconds(), "the certificates of the listener serve");
@@ -283,7 +305,7 @@ async fn bind(
     settings: &Settings,
     limits: &Arc<Live<Limits>>,
     inheritance: &mut Inheritance,
-) -> Result<(Edge, Edge), ServerError> {
+) -> Result<(Edge, Edge, ApiListeners), ServerError> {
     let current = || {
         let limits = Arc::clone(limits);
         Arc::new(move || *limits.load())
@@ -293,8 +315,9 @@ async fn bind(
     let operators = [Listener { address: settings.admin, tls: None }];
     let listener = &mut |address| inheritance.take(Role::Admin, address);
     let admin = Edge::inherit(&operators, listener, current()).await.map_err(|error| could_not_run(&error))?;
+    let api = ApiListeners::bind(settings, limits, inheritance).await?;
     inheritance.close_the_rest();
-    Ok((edge, admin))
+    Ok((edge, admin, api))
 }
 
 fn addresses(edge: &Edge, admin: &Edge) -> Started {

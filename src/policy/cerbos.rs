@@ -5,9 +5,13 @@
 
 mod document;
 mod glob;
+mod question;
 
 pub(crate) use document::{ResourcePolicy, read_policy};
 pub(crate) use glob::ActionPattern;
+pub use question::{
+    ActionResult, CheckInput, CheckOutput, Clock, Effect, Object, Output, Subject, ValidationError, ValidationSource,
+};
 
 #[cfg(test)]
 mod tests;

@@ -24,10 +24,11 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("edge", &["config", "diagnostic", "request", "time"]),
     ("handover", GROUND),
     ("telemetry", &["config", "gate", "identity", "policy", "time", "token"]),
-    ("reload", &["config", "diagnostic", "edge", "gate", "time", "token", "yaml"]),
+    ("reload", &["config", "diagnostic", "edge", "gate", "json", "time", "token", "yaml"]),
     ("admission", &["gate", "identity", "policy", "reload", "request", "time", "token"]),
     ("proxy", &["admission", "config", "edge", "gate", "identity", "json", "policy", "reload", "request", "telemetry"]),
     ("admin", &["diagnostic", "edge", "reload", "telemetry", "time"]),
+    ("decision_api", &["config", "edge", "gate", "json", "policy", "reload", "telemetry", "time", "token"]),
     ("dev", &["time", "token"]),
     (
         "server",
@@ -35,6 +36,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "admin",
             "admission",
             "config",
+            "decision_api",
             "diagnostic",
             "edge",
             "gate",
@@ -61,7 +63,8 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("quick_cache", &["token"]),
     ("rustls::", &["edge"]),
     ("x509_parser::", &["edge"]),
-    ("pingora", &["admin", "dev", "edge", "proxy", "reload", "server"]),
+    ("prost", &["decision_api"]),
+    ("pingora", &["admin", "decision_api", "dev", "edge", "proxy", "reload", "server"]),
 ];
 
 /// Each file below `src` that is not a test: the module it belongs to, its path from there, and its code.

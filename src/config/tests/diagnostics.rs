@@ -579,10 +579,13 @@ fn what_this_version_does_not_support() {
 
 #[test]
 fn an_open_decision_api_is_refused() {
-    check(&with("decision_api: { cerbos: { address: '0.0.0.0:3592' } }"), expect![[r#"
+    check(
+        &with("decision_api: { cerbos: { address: '0.0.0.0:3592' } }"),
+        expect![[r#"
         error[C050]: everybody who reaches `0.0.0.0:3592` could ask in any name
           --> etc/cogward.yaml:1:25  (decision_api.cerbos)
-          help: set `secret`, `secret_file` or `tls.client_ca`, listen on 127.0.0.1, or write `allow_insecure: true`"#]]);
+          help: set `secret`, `secret_file` or `tls.client_ca`, listen on 127.0.0.1, or write `allow_insecure: true`"#]],
+    );
     check(
         &with("decision_api: { cerbos: { grpc_address: '10.0.0.1:3593', tls: { certificate: a, private_key: b } } }"),
         expect![[r#"
@@ -603,18 +606,27 @@ fn an_open_decision_api_is_refused() {
 
 #[test]
 fn the_decision_api_never_shares_a_port() {
-    check(&with("decision_api: { cerbos: { address: '127.0.0.1:8080' } }"), expect![[r#"
+    check(
+        &with("decision_api: { cerbos: { address: '127.0.0.1:8080' } }"),
+        expect![[r#"
         error[C011]: `127.0.0.1:8080` of the decision API and `0.0.0.0:8080` cannot both be listened on
           --> etc/cogward.yaml:1:1
-          help: give each listener an address or a port of its own"#]]);
-    check(&with("decision_api: { cerbos: { grpc_address: '127.0.0.1:9901' } }"), expect![[r#"
+          help: give each listener an address or a port of its own"#]],
+    );
+    check(
+        &with("decision_api: { cerbos: { grpc_address: '127.0.0.1:9901' } }"),
+        expect![[r#"
         error[C011]: `127.0.0.1:9901` of the decision API and `127.0.0.1:9901` cannot both be listened on
           --> etc/cogward.yaml:1:1
-          help: give each listener an address or a port of its own"#]]);
-    check(&with("decision_api: { cerbos: { grpc_address: '127.0.0.1:3592' } }"), expect![[r#"
+          help: give each listener an address or a port of its own"#]],
+    );
+    check(
+        &with("decision_api: { cerbos: { grpc_address: '127.0.0.1:3592' } }"),
+        expect![[r#"
         error[C011]: `127.0.0.1:3592` of the decision API and `127.0.0.1:3592` cannot both be listened on
           --> etc/cogward.yaml:1:1
-          help: give each listener an address or a port of its own"#]]);
+          help: give each listener an address or a port of its own"#]],
+    );
 }
 
 #[test]
