@@ -28,7 +28,7 @@ use crate::{
     admission::{Admissions, now},
     config::{KeySource, Limits, Listener, Settings},
     diagnostic::Report,
-    edge::{DrainOutcome, Edge, SETTLE, Stop, TlsSlot, signals},
+    edge::{Edge, SETTLE, Stop, TlsSlot, signals},
     gate::Live,
     handover::Role,
     policy::PolicySet,
@@ -38,7 +38,7 @@ use crate::{
 };
 
 use self::{
-    decision_api::{Answering, ApiListeners, Company, Stops},
+    decision_api::{Answering, ApiListeners, Company},
     files::{environment, steps},
     upgrade::{Inheritance, Running, quits},
 };
@@ -170,12 +170,11 @@ impl Server {
         let (edge, admin, api) = bind(settings, &limits, inheritance).await?;
         let addresses = addresses(&edge, &admin);
         tell(&addresses, settings, &health);
-        api.tell();
         metrics.watch_connections(edge.open_connections());
         metrics.watch_log(self.log.dropped());
 
         let answering = api.served();
-        let listeners = TlsListeners { slots: edge.tls(), addresses: edge.addresses(), api: Arc::clone(&answering) };
+        let listeners = TlsListeners::of(&edge, &answering);
         let (reload, live) = self.start_reload(&metrics, status, limits, listeners)?;
         let admissions = Admissions::new(Arc::clone(&live), reload.requests());
         let gateway = proxy(Gateway::new(admissions, Arc::clone(&telemetry)), threads);
@@ -210,24 +209,11 @@ impl Server {
         let proxies = Arc::clone(&live);
         let edge = edge.behind(Arc::new(move |peer| proxies.load().generation.settings().trusted_proxies.trusts(peer)));
         let turned = Arc::new(Turned { telemetry: Arc::clone(&telemetry), live });
-        let mut stops = Stops::of(stops);
-        let to_edge = stops.one_more();
         let company = Company { telemetry: Arc::clone(&telemetry), events: turned.clone(), stopping };
-        let asked = api.run(&answering, &company, &mut stops);
-        stops.spread();
+        let (beside, stops) = api.run(&answering, company, stops);
         started(&addresses);
         inheritance.serving();
-        let mut outcome = edge.run(gateway, turned, to_edge).await;
-        if outcome.lost_listener {
-            // The others hear of it unless they are ending as well.
-            let _ = company.stopping.try_send(Stop { delay: Duration::ZERO, linger: SETTLE, grace: SETTLE });
-        }
-        for asked in asked {
-            // A task that panicked has lost its listener.
-            let other = asked.await.unwrap_or(DrainOutcome { cut: 0, lost_listener: true });
-            outcome.cut += other.cut;
-            outcome.lost_listener |= other.lost_listener;
-        }
+        let outcome = beside.until(edge.run(gateway, turned, stops)).await;
         tracing::info!(cut = outcome.cut, "stopped");
         if !telemetry.audit.close(FLUSH) {
             tracing::warn!("the last audit lines were not written in time");
@@ -287,6 +273,10 @@ struct TlsListeners {
 }
 
 impl TlsListeners {
+    fn of(edge: &Edge, api: &Arc<Answering>) -> Self {
+        Self { slots: edge.tls(), addresses: edge.addresses(), api: Arc::clone(api) }
+    }
+
     /// Puts in what a generation brings, for the next handshakes and questions.
     fn adopt(&self, parts: &Parts<PolicySet>, metrics: &Metrics) {
         self.api.adopt(parts, metrics);

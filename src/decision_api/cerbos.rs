@@ -15,6 +15,7 @@ mod protojson;
 mod text;
 mod ulid;
 mod validate;
+mod value;
 mod wire;
 
 use std::{
@@ -308,7 +309,7 @@ impl Snapshot {
     /// What the policies say.
     fn check(&self, input: &CheckInput<'_>, _clock: Clock) -> CheckOutput {
         let _ = &self.policies;
-        let deny = |action: &Box<str>| {
+        let deny = |action: Box<str>| {
             let result = ActionResult {
                 effect: Effect::Deny,
                 policy: "NO_MATCH".into(),
@@ -317,9 +318,9 @@ impl Snapshot {
                 errs: false,
                 disputed: false,
             };
-            (action.clone(), result)
+            (action, result)
         };
-        CheckOutput { actions: input.actions.iter().map(deny).collect(), ..CheckOutput::default() }
+        CheckOutput { actions: input.actions.iter().cloned().map(deny).collect(), ..CheckOutput::default() }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::{
     net::SocketAddr,
     sync::{Arc, OnceLock},
+    time::Duration,
 };
 
 use tokio::{sync::mpsc, task::JoinHandle};
@@ -42,17 +43,13 @@ impl ApiListeners {
             let edge = Edge::inherit(&[listener], &mut inherited, current).await;
             edges.push(edge.map_err(|error| could_not_run(&error))?);
         }
-        Ok(Self { edges })
-    }
-
-    /// Tells the log where they listen.
-    pub(super) fn tell(&self) {
-        for (edge, transport) in self.edges.iter().zip(TRANSPORTS) {
+        for (edge, transport) in edges.iter().zip(TRANSPORTS) {
             let tls = edge.tls().iter().any(Option::is_some);
             for address in edge.addresses() {
                 tracing::info!(%address, ?transport, tls, "decision API listening");
             }
         }
+        Ok(Self { edges })
     }
 
     /// The sockets, to hand them over while they are served.
@@ -68,16 +65,19 @@ impl ApiListeners {
         Arc::new(Answering { slots: slots.collect(), is_served, live: OnceLock::new() })
     }
 
-    /// Serves until stopped. A listener that is lost stops all others, by way of `stopping`.
+    /// Serves until stopped, beside the listeners of clients, which take the stops that are given back.
     pub(super) fn run(
         self,
         answering: &Answering,
-        company: &Company,
-        stops: &mut Stops,
-    ) -> Vec<JoinHandle<DrainOutcome>> {
-        let Some(live) = answering.live.get() else { return Vec::new() };
+        company: Company,
+        stops: mpsc::Receiver<Stop>,
+    ) -> (Beside, mpsc::Receiver<Stop>) {
+        let mut stops = Stops { source: stops, ends: Vec::new() };
+        let to_clients = stops.one_more();
         let budget = Arc::new(Budget::default());
-        let run = |(edge, transport): (Edge, Transport)| {
+        let mut tasks = Vec::new();
+        for (edge, transport) in self.edges.into_iter().zip(TRANSPORTS) {
+            let Some(live) = answering.live.get() else { continue };
             let api = Arc::new(Api {
                 transport,
                 live: Arc::clone(live),
@@ -86,17 +86,44 @@ impl ApiListeners {
                 events: Arc::clone(&company.events),
             });
             let (stops, stopping) = (stops.one_more(), company.stopping.clone());
-            tokio::spawn(async move {
+            tasks.push(tokio::spawn(async move {
                 let outcome = edge.run(Arc::clone(&api), api, stops).await;
                 if outcome.lost_listener {
                     // Nobody listens any more where nothing runs.
-                    let _ =
-                        stopping.send(Stop { delay: std::time::Duration::ZERO, linger: SETTLE, grace: SETTLE }).await;
+                    let _ = stopping.send(AT_ONCE).await;
                 }
                 outcome
-            })
-        };
-        self.edges.into_iter().zip(TRANSPORTS).map(run).collect()
+            }));
+        }
+        stops.spread();
+        (Beside { tasks, stopping: company.stopping }, to_clients)
+    }
+}
+
+/// Where a listener has died: rather no gateway than half of one.
+const AT_ONCE: Stop = Stop { delay: Duration::ZERO, linger: SETTLE, grace: SETTLE };
+
+/// The API while it serves.
+pub(super) struct Beside {
+    tasks: Vec<JoinHandle<DrainOutcome>>,
+    stopping: mpsc::Sender<Stop>,
+}
+
+impl Beside {
+    /// Waits for the listeners of clients, and then for those of the API: how both ended.
+    pub(super) async fn until(self, clients: impl Future<Output = DrainOutcome>) -> DrainOutcome {
+        let mut outcome = clients.await;
+        if outcome.lost_listener {
+            // The others end as well, or have ended.
+            let _ = self.stopping.send(AT_ONCE).await;
+        }
+        for task in self.tasks {
+            // A task that panicked has lost its listener.
+            let other = task.await.unwrap_or(DrainOutcome { cut: 0, lost_listener: true });
+            outcome.cut += other.cut;
+            outcome.lost_listener |= other.lost_listener;
+        }
+        outcome
     }
 }
 
@@ -145,28 +172,25 @@ impl Answering {
 }
 
 /// One source of stops for several edges.
-pub(super) struct Stops {
+struct Stops {
     source: mpsc::Receiver<Stop>,
     ends: Vec<mpsc::Sender<Stop>>,
 }
 
 impl Stops {
-    pub(super) fn of(source: mpsc::Receiver<Stop>) -> Self {
-        Self { source, ends: Vec::new() }
-    }
-
     /// An end that hears every stop from [`Stops::spread`] on.
-    pub(super) fn one_more(&mut self) -> mpsc::Receiver<Stop> {
+    fn one_more(&mut self) -> mpsc::Receiver<Stop> {
         let (end, stops) = mpsc::channel(4);
         self.ends.push(end);
         stops
     }
 
     /// Passes stops on.
-    pub(super) fn spread(mut self) {
+    fn spread(self) {
+        let Self { mut source, ends } = self;
         tokio::spawn(async move {
-            while let Some(stop) = self.source.recv().await {
-                for end in &self.ends {
+            while let Some(stop) = source.recv().await {
+                for end in &ends {
                     // Whoever does not hear it has ended.
                     let _ = end.send(stop).await;
                 }

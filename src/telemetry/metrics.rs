@@ -88,10 +88,28 @@ pub struct Metrics {
     audit_dropped: IntCounterVec,
     log_dropped: IntCounter,
     log: OnceLock<Probe>,
-    cerbos_checks: IntCounterVec,
-    cerbos_allowed: IntCounter,
-    cerbos_denied: IntCounter,
-    cerbos_unverified_jwt: IntGauge,
+    checks: Checks,
+}
+
+/// The numbers of the Cerbos check API.
+#[derive(Debug)]
+struct Checks {
+    calls: IntCounterVec,
+    allowed: IntCounter,
+    denied: IntCounter,
+    unverified_jwt: IntGauge,
+}
+
+impl Checks {
+    fn new(registry: &Registry) -> Result<Self, MetricsError> {
+        let decisions = definition::CERBOS_DECISIONS.counters(registry)?;
+        Ok(Self {
+            calls: definition::CERBOS_CHECKS.counters(registry)?,
+            allowed: decisions.with_label_values(&[Outcome::Allow.as_str()]),
+            denied: decisions.with_label_values(&[Outcome::Deny.as_str()]),
+            unverified_jwt: definition::CERBOS_UNVERIFIED_JWT.gauge(registry)?,
+        })
+    }
 }
 
 impl Metrics {
@@ -120,7 +138,6 @@ impl Metrics {
         for result in HandshakeResult::ALL {
             tls_handshakes.with_label_values(&[result.as_str()]);
         }
-        let cerbos_decisions = definition::CERBOS_DECISIONS.counters(&registry)?;
         Ok(Self {
             names: ArcSwap::default(),
             requests: definition::REQUESTS.counters(&registry)?,
@@ -154,10 +171,7 @@ impl Metrics {
             audit_dropped,
             log_dropped: definition::LOG_DROPPED.counter(&registry)?,
             log: OnceLock::new(),
-            cerbos_checks: definition::CERBOS_CHECKS.counters(&registry)?,
-            cerbos_allowed: cerbos_decisions.with_label_values(&[Outcome::Allow.as_str()]),
-            cerbos_denied: cerbos_decisions.with_label_values(&[Outcome::Deny.as_str()]),
-            cerbos_unverified_jwt: definition::CERBOS_UNVERIFIED_JWT.gauge(&registry)?,
+            checks: Checks::new(&registry)?,
             registry,
         })
     }
@@ -325,18 +339,18 @@ impl Metrics {
 
     /// A call of the check API is over. The labels are words of closed lists: `&'static str` holds them to that.
     pub fn record_check(&self, transport: &'static str, method: &'static str, code: &'static str) {
-        self.cerbos_checks.with_label_values(&[transport, method, code]).inc();
+        self.checks.calls.with_label_values(&[transport, method, code]).inc();
     }
 
     /// So many actions were allowed and denied by the check API.
     pub fn record_check_decisions(&self, allowed: u64, denied: u64) {
-        self.cerbos_allowed.inc_by(allowed);
-        self.cerbos_denied.inc_by(denied);
+        self.checks.allowed.inc_by(allowed);
+        self.checks.denied.inc_by(denied);
     }
 
     /// Whether the check API believes every token.
     pub fn set_unverified_jwt(&self, is_so: bool) {
-        self.cerbos_unverified_jwt.set(i64::from(is_so));
+        self.checks.unverified_jwt.set(i64::from(is_so));
     }
 
     /// How many audit lines were lost, for whatever reason.

@@ -4,7 +4,7 @@ use serde_json::{Map, Number, Value as Json};
 
 use super::{
     fault::Fault,
-    wire::{Attributes, Kind, Value},
+    value::{Attributes, Kind, Value},
 };
 
 /// How deep attributes may nest.

@@ -6,9 +6,10 @@ use std::{borrow::Cow, collections::BTreeMap};
 use super::{
     fault::Fault,
     text::{self, Is, Node, place},
+    value::{Attributes, Kind, ListValue, Struct, Value},
     wire::{
-        Attributes, AttributesMap, AuxData, CheckResourceBatchRequest, CheckResourceSetRequest, CheckResourcesRequest,
-        Entry, Jwt, Kind, ListValue, Principal, Resource, ResourceSet, Struct, Value,
+        AttributesMap, AuxData, CheckResourceBatchRequest, CheckResourceSetRequest, CheckResourcesRequest, Entry, Jwt,
+        Principal, Resource, ResourceSet,
     },
 };
 

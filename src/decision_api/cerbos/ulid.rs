@@ -40,7 +40,7 @@ mod tests {
     #[test]
     fn an_id_is_written_as_its_specification_says() {
         let millis = Duration::from_millis(1_469_918_176_385);
-        assert_eq!(&write(millis, [0; 10])[..10], "01ARYZ6S41");
+        assert_eq!(write(millis, [0; 10]), format!("01ARYZ6S41{}", "0".repeat(16)));
         assert_eq!(write(Duration::from_millis((1 << 48) - 1), [0xff; 10]), "7ZZZZZZZZZZZZZZZZZZZZZZZZZ");
         assert_eq!(write(Duration::ZERO, [0; 10]), "0".repeat(26));
     }

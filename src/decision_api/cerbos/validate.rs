@@ -8,9 +8,10 @@ use serde_json::{Value, json};
 
 use super::{
     fault::Fault,
+    value::Attributes,
     wire::{
-        Attributes, AuxData, CheckResourceBatchRequest, CheckResourceSetRequest, CheckResourcesRequest, Entry,
-        Principal, Resource, ResourceSet,
+        AuxData, CheckResourceBatchRequest, CheckResourceSetRequest, CheckResourcesRequest, Entry, Principal, Resource,
+        ResourceSet,
     },
 };
 

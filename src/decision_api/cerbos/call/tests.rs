@@ -16,8 +16,8 @@ const CLOCK: Clock = Clock { time: UnixTime::from_seconds(1_700_000_000), nanos:
 fn policies(input: &CheckInput<'_>, clock: Clock) -> CheckOutput {
     assert_eq!(clock, CLOCK);
     let owns = input.resource.attributes.get("owner").and_then(Json::as_str) == Some(input.principal.id);
-    let decided = |action: &Box<str>| {
-        let effect = if owns && &**action == "read" { Effect::Allow } else { Effect::Deny };
+    let decided = |action: Box<str>| {
+        let effect = if owns && &*action == "read" { Effect::Allow } else { Effect::Deny };
         let policy = format!("resource.{}.vdefault", input.resource.kind).into();
         let result = ActionResult {
             effect,
@@ -27,7 +27,7 @@ fn policies(input: &CheckInput<'_>, clock: Clock) -> CheckOutput {
             errs: false,
             disputed: false,
         };
-        (action.clone(), result)
+        (action, result)
     };
     let says = Output {
         source: "s#r".into(),
@@ -41,7 +41,7 @@ fn policies(input: &CheckInput<'_>, clock: Clock) -> CheckOutput {
         source: ValidationSource::Resource,
     };
     CheckOutput {
-        actions: input.actions.iter().map(decided).collect(),
+        actions: input.actions.iter().cloned().map(decided).collect(),
         effective_derived_roles: if owns { vec!["owner".into()] } else { Vec::new() },
         outputs: if owns { vec![says, silent] } else { Vec::new() },
         validation_errors: if input.resource.id == "bad" { vec![error] } else { Vec::new() },
