@@ -29,6 +29,7 @@ use http::HeaderName;
 use crate::{
     diagnostic::{Diagnostic, Report},
     identity::{CredentialSource, Origin},
+    policy::cerbos::Options,
     request::TrustedProxies,
     token::Provider,
     yaml::{self, Cursor, SourceFile},
@@ -237,8 +238,8 @@ pub struct Policies {
     pub poll: Duration,
     /// Accepts a folder without any route.
     pub allow_empty: bool,
-    /// The version of resource policies that is asked for, where none is named.
-    pub default_policy_version: String,
+    /// How Cerbos policies are read.
+    pub cerbos: Options,
 }
 
 /// Where audit lines go.

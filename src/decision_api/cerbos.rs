@@ -47,10 +47,7 @@ use crate::{
     config::{CerbosApi, Settings},
     edge::{EdgeEvent, EdgeRefusal, Exchange, Refusals, closing_answer},
     gate::Live,
-    policy::{
-        PolicySet,
-        cerbos::{ActionResult, CheckInput, CheckOutput, Clock, Effect},
-    },
+    policy::{PolicySet, cerbos::Clock},
     reload::{ApiParts, Parts},
     telemetry::{CheckRecord, Telemetry, since_epoch},
     time::UnixTime,
@@ -300,27 +297,9 @@ impl Snapshot {
     {
         let question: Q = encoding.read(message)?;
         question.validate()?;
-        let answer = question.answer(terms, &|input, clock| self.check(input, clock), trail)?;
+        let engine = self.policies.cerbos();
+        let answer = question.answer(terms, &|input, clock| engine.check(input, clock), trail)?;
         encoding.write(&answer)
-    }
-}
-
-impl Snapshot {
-    /// What the policies say.
-    fn check(&self, input: &CheckInput<'_>, _clock: Clock) -> CheckOutput {
-        let _ = &self.policies;
-        let deny = |action: Box<str>| {
-            let result = ActionResult {
-                effect: Effect::Deny,
-                policy: "NO_MATCH".into(),
-                scope: "".into(),
-                rule: None,
-                errs: false,
-                disputed: false,
-            };
-            (action, result)
-        };
-        CheckOutput { actions: input.actions.iter().cloned().map(deny).collect(), ..CheckOutput::default() }
     }
 }
 

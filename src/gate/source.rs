@@ -14,6 +14,7 @@ use aws_lc_rs::digest;
 
 use crate::{
     diagnostic::{Diagnostic, Report},
+    policy::SchemaFile,
     yaml::{MAX_BYTES, SourceFile},
 };
 
@@ -86,15 +87,30 @@ fn unread(name: &str, error: &io::Error) -> Diagnostic {
 /// Reads the policy files under `folder`, sorted by name.
 ///
 /// Links are followed. Left out: names that start with `.` (the versions that a ConfigMap mount keeps beside its links), `*_test.yaml`,
-/// `*_test.yml` and `*_test.json`, folders named `testdata`, `_schemas` at the root, and whatever is no `.yaml`, `.yml` or `.json`.
+/// `*_test.yml` and `*_test.json`, folders named `testdata`, and whatever is no `.yaml`, `.yml` or `.json`. What ends in `.json` below the folder
+/// `_schemas` at the root comes after them, see [`schemas_apart`].
 ///
 /// The report has the errors of [`read_file`], and `F005` the folder is missing or cannot be listed, `F006` too many files, `F007` too many
 /// bytes, `F008` too deep, `F009` a link that leads back to a folder above it. With any of them the files must not be used.
 pub fn read_policies(folder: &Path) -> (Vec<SourceFile>, Report) {
-    let mut walk = Walk::default();
-    let _ = walk.folder(folder, &mut Vec::new());
-    walk.files.sort_by(|one, other| one.name.cmp(&other.name));
+    let mut walk = Walk::of(folder, Wanted::Policies);
+    let schemas = folder.join(SCHEMAS);
+    if fs::metadata(&schemas).is_ok_and(|schemas| schemas.is_dir()) {
+        let found = Walk::of(&schemas, Wanted::Schemas);
+        walk.files.extend(found.files);
+        walk.report.append(found.report);
+    }
     (walk.files, walk.report)
+}
+
+/// What [`read_policies`] read, as policies and as schemas.
+pub fn schemas_apart<'f>(folder: &Path, files: &'f [SourceFile]) -> (&'f [SourceFile], Vec<SchemaFile<'f>>) {
+    let root = folder.join(SCHEMAS);
+    let path = |file: &'f SourceFile| Path::new(&file.name).strip_prefix(&root).ok().and_then(Path::to_str);
+    let first = files.iter().position(|file| path(file).is_some()).unwrap_or(files.len());
+    let (policies, schemas) = files.split_at_checked(first).unwrap_or((files, &[]));
+    let schema = |file| Some(SchemaFile { path: path(file)?, text: &file.text });
+    (policies, schemas.iter().filter_map(schema).collect())
 }
 
 /// Does the finding say that a folder cannot be listed? What it holds is then not known.
@@ -129,8 +145,28 @@ pub fn fingerprint<'a>(files: impl IntoIterator<Item = &'a SourceFile>, unread: 
 /// The walk met a bound and goes no further.
 struct Full;
 
-#[derive(Default)]
+/// Which files a walk reads.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    Policies,
+    Schemas,
+}
+
+impl Wanted {
+    /// Is that the name of such a file?
+    fn takes(self, name: &str) -> bool {
+        match self {
+            Self::Policies => is_policy(name),
+            Self::Schemas => name.ends_with(".json"),
+        }
+    }
+}
+
+/// The folder of JSON Schemas, at the root of the policies.
+const SCHEMAS: &str = "_schemas";
+
 struct Walk {
+    wanted: Wanted,
     files: Vec<SourceFile>,
     report: Report,
     bytes: usize,
@@ -138,6 +174,14 @@ struct Walk {
 }
 
 impl Walk {
+    /// Reads everything below `folder`, sorted by name.
+    fn of(folder: &Path, wanted: Wanted) -> Self {
+        let mut walk = Self { wanted, files: Vec::new(), report: Report::default(), bytes: 0, entries: 0 };
+        let _ = walk.folder(folder, &mut Vec::new());
+        walk.files.sort_by(|one, other| one.name.cmp(&other.name));
+        walk
+    }
+
     /// Reads `folder`; `above` are the real paths of the folders that it is in.
     fn folder(&mut self, folder: &Path, above: &mut Vec<PathBuf>) -> Result<(), Full> {
         let name = folder.display().to_string();
@@ -210,10 +254,10 @@ impl Walk {
             }
         };
         if kind.is_dir() {
-            let left_out = name == "testdata" || (in_root && name == "_schemas");
+            let left_out = self.wanted == Wanted::Policies && (name == "testdata" || (in_root && name == SCHEMAS));
             return if left_out { Ok(()) } else { self.folder(path, above) };
         }
-        if !is_policy(name) {
+        if !self.wanted.takes(name) {
             return Ok(());
         }
         if self.files.len() >= MOST_FILES {

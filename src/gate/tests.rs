@@ -66,7 +66,8 @@ fn generation_of(lines: &str, routes: &str) -> Generation {
         upstreams: &["app".to_owned()],
         identity_headers: &identity_headers,
         credential_headers: &[HeaderName::from_static("x-token")],
-        policy_version: "default",
+        cerbos: &crate::policy::cerbos::Options::default(),
+        schemas: &[],
         allow_empty: false,
     };
     let (policies, report) = PolicySet::compile(
@@ -207,6 +208,13 @@ fn each_step_of_the_line_refuses_with_its_own_code() {
         let denial = denial(line, token);
         assert_eq!((denial.code(), denial.face().status), (code, status), "{line}");
     }
+}
+
+#[test]
+fn a_refused_method_is_told_those_that_are_taken() {
+    assert_eq!(denial("POST /admin", None).allow().unwrap(), "GET, HEAD");
+    assert!(Denial::connect().allow().is_some_and(|methods| methods.as_bytes().starts_with(b"GET, HEAD, POST")));
+    assert_eq!(denial("GET /nowhere", None).allow(), None);
 }
 
 #[test]

@@ -27,15 +27,17 @@ pub(super) fn steps() -> Steps<PolicySet> {
 
 /// Compiles policies against the names that the settings give.
 fn compile_policies(files: &[SourceFile], outline: &Outline) -> (Option<PolicySet>, Report) {
+    let (policies, schemas) = source::schemas_apart(&outline.policies, files);
     let world = World {
         providers: &outline.providers,
         upstreams: &outline.upstreams,
         identity_headers: &outline.identity_headers,
         credential_headers: &outline.credential_headers,
-        policy_version: &outline.policy_version,
+        cerbos: &outline.cerbos,
+        schemas: &schemas,
         allow_empty: outline.allow_empty,
     };
-    PolicySet::compile(files, &world)
+    PolicySet::compile(policies, &world)
 }
 
 /// Compiles the settings at `path` and everything that they lead to.

@@ -18,7 +18,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("identity", &["request", "token", "time"]),
     ("rate", &["time"]),
     ("policy", &["diagnostic", "yaml", "time", "units", "rate", "request", "token", "identity"]),
-    ("config", &["diagnostic", "yaml", "units", "request", "token", "identity"]),
+    ("config", &["diagnostic", "yaml", "units", "request", "token", "identity", "policy"]),
     ("gate", &["diagnostic", "yaml", "time", "rate", "request", "token", "identity", "policy", "config"]),
     // From here on: the edge.
     ("edge", &["config", "diagnostic", "request", "time"]),

@@ -9,7 +9,7 @@ use serde_json::{Map, Value as Json};
 use super::{
     attributes::Measure,
     aux_data::AuxKeys,
-    fault::Fault,
+    fault::{Code, Fault},
     validate::Ruled,
     wire::{
         self, AuxData, BatchEntry, CheckResourceBatchRequest, CheckResourceBatchResponse, CheckResourceSetRequest,
@@ -197,6 +197,10 @@ fn decide_all(
         };
         let input = CheckInput { principal: subject, resource: object, actions: &actions, claims: claims.as_ref() };
         let output = decide(&input, terms.clock);
+        // SECURITY: what is not answered must not look as if it had not been asked: `an_action_without_an_answer_is_a_fault`.
+        if output.actions.len() != actions.len() {
+            return Err(Fault::new(Code::Internal, "the policies cannot be asked"));
+        }
         trail.resources.push(checked(&name, &output));
         answered.push((name, output));
     }

@@ -69,7 +69,8 @@ fn p002_no_route_at_all_is_an_error_unless_allowed() {
         upstreams: &[],
         identity_headers: &[],
         credential_headers: &[],
-        policy_version: "default",
+        cerbos: &crate::policy::cerbos::Options::default(),
+        schemas: &[],
         allow_empty: true,
     };
     let (set, report) = super::compile(&[], &world);
@@ -757,12 +758,6 @@ fn json_files_are_read_as_yaml_ones() {
     let json = r#"{"apiVersion": "cogward/v1", "routes": [{"id": "a", "path": "/a", "rules": [{"id": "x", "roles": ["a"]}]}]}"#;
     let (set, report) = compile(&[file("a.json", json)]);
     assert!(report.is_empty() && set.is_some());
-}
-
-#[test]
-fn names_of_resources_are_compared_as_cerbos_compares_them() {
-    assert_eq!(sanitise("album:object"), "album_object");
-    assert_eq!(sanitise("a--b.c_d"), "a_b.c_d");
 }
 
 #[test]
