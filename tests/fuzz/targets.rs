@@ -163,7 +163,7 @@ pub(crate) fn policy(input: &[u8]) {
         upstreams: &["contacts".to_owned()],
         identity_headers: &[HeaderName::from_static("x-auth-request-user")],
         credential_headers: &[],
-        policy_version: "default",
+        cerbos: &cogward::policy::cerbos::Options::default(),
         schemas: &[],
         allow_empty: true,
     };
