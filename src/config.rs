@@ -5,6 +5,7 @@
 
 mod bounds;
 mod codes;
+mod decision_api;
 mod document;
 mod headers;
 mod identity;
@@ -36,6 +37,7 @@ use crate::{
 
 pub use bounds::Bounds;
 pub use codes::CODES;
+pub use decision_api::{AuxJwt, AuxKeySet, CerbosApi, Secret};
 pub use outline::Outline;
 pub use reference::{KEYS, Key, Shape, render_keys};
 pub use tls::{ClientCertificates, TlsFiles, TlsSettings};
@@ -74,6 +76,8 @@ pub struct Settings {
     pub limits: Limits,
     /// When streams end.
     pub streams: Streams,
+    /// The Cerbos API; not served without.
+    pub cerbos_api: Option<CerbosApi>,
 }
 
 /// One address where requests are taken.
@@ -351,6 +355,9 @@ impl Settings {
         kept
     }
 
+    /// The name of the decision API among what needs a restart.
+    pub const DECISION_API: &'static str = "decision_api";
+
     /// Puts back what a running gateway cannot take over without a restart, and names it.
     pub fn keep_until_restart(&mut self, serving: &Self) -> Vec<&'static str> {
         let mut kept = Vec::new();
@@ -366,6 +373,10 @@ impl Settings {
         if self.upgrade_socket != serving.upgrade_socket {
             kept.push("upgrade_socket");
             self.upgrade_socket.clone_from(&serving.upgrade_socket);
+        }
+        if !CerbosApi::listens_alike(self.cerbos_api.as_ref(), serving.cerbos_api.as_ref()) {
+            kept.push(Self::DECISION_API);
+            self.cerbos_api.clone_from(&serving.cerbos_api);
         }
         if self.audit != serving.audit {
             kept.push("audit.destination");

@@ -52,6 +52,9 @@ pub mod reload;
 pub mod telemetry;
 
 #[cfg(feature = "gateway")]
+pub mod decision_api;
+
+#[cfg(feature = "gateway")]
 pub mod admin;
 
 #[cfg(feature = "gateway")]

@@ -63,7 +63,7 @@ impl AsRef<Generation> for Serving {
 impl Serving {
     /// What serves from now on. Upstreams of unchanged settings are kept; of changed ones, the servers that stay.
     pub fn of(parts: Parts<PolicySet>, previous: Option<&Self>) -> Self {
-        let Parts { number, settings, policies, trust, keys, tls: _ } = parts;
+        let Parts { number, settings, policies, trust, keys, tls: _, api: _ } = parts;
         let upstreams = match previous.map(|serving| &serving.upstreams) {
             Some(upstreams) if upstreams.say(&settings, &trust) => Arc::clone(upstreams),
             previous => Arc::new(Upstreams::build(&settings, &trust, previous.map(|upstreams| &**upstreams))),

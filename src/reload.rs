@@ -5,6 +5,7 @@
 
 mod certificates;
 mod compile;
+mod decision_api;
 pub mod fetch;
 mod keys;
 mod status;
@@ -20,7 +21,7 @@ use tokio::{
 };
 use tracing::{error, info, warn};
 
-use crate::{diagnostic::Report, gate::source::Fingerprint};
+use crate::{config::Settings, diagnostic::Report, gate::source::Fingerprint};
 use fetch::Fetcher;
 use keys::{KeyChange, KeyEvent, KeyNews, KeyTable};
 use status::now;
@@ -28,6 +29,7 @@ use watch::Watch;
 
 pub use certificates::only_tls_is_wrong;
 pub use compile::{CODES, Compiled, OutlineStep, Parts, PoliciesStep, SettingsStep, Steps, Tested, TestsStep, compile};
+pub use decision_api::{AUX_ALGORITHMS, ApiParts, SecretDigest};
 pub use keys::{KeyFault, KeyRequests, Refetch};
 pub use status::{KeyStatus, News, Rejected, SharedStatus, Status};
 pub use trust::Trust;
@@ -86,7 +88,7 @@ impl Reload {
         events: mpsc::Receiver<KeyEvent>,
     ) -> Self {
         let look = Arc::new(Notify::new());
-        let Compiled { settings, policies, keys: files, trust, tls, fingerprint } = first;
+        let Compiled { settings, policies, keys: files, trust, tls, api, fingerprint } = first;
         keys.arrange(&settings, &files);
         let serving = Parts {
             number: 1,
@@ -95,6 +97,7 @@ impl Reload {
             trust: trust.into(),
             keys: Arc::new(keys.ring()),
             tls: tls.into(),
+            api: Arc::new(api),
         };
         (surroundings.publish)(serving.clone());
         let watch = Watch::start(compile::places(&surroundings.path, &serving.settings), Arc::clone(&look));
@@ -194,7 +197,7 @@ impl<P: Send + Sync + 'static> Task<P> {
     }
 
     fn apply(&mut self, compiled: Compiled<P>, warnings: &Report) {
-        let Compiled { mut settings, policies, keys, trust, tls, fingerprint } = compiled;
+        let Compiled { mut settings, policies, keys, trust, tls, api, fingerprint } = compiled;
         let continued = settings.continued_listeners(&self.serving.settings);
         let kept = settings.keep_until_restart(&self.serving.settings);
         self.keys.arrange(&settings, &keys);
@@ -207,6 +210,9 @@ impl<P: Send + Sync + 'static> Task<P> {
         let listeners = continued.iter().zip(self.serving.tls.iter());
         let listeners = listeners.map(|(at, old)| at.and_then(|at| tls.get(at)).unwrap_or(old).clone());
         self.serving.tls = listeners.collect();
+        if !kept.contains(&Settings::DECISION_API) {
+            self.serving.api = Arc::new(api);
+        }
         self.swap();
         let generation = self.serving.number;
         self.status.update(|status| {

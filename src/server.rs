@@ -2,6 +2,7 @@
 //!
 //! Decides nothing and parses nothing. Whatever cannot be had at the start ends it with an error; nothing is retried in silence.
 
+mod decision_api;
 mod files;
 mod systemd;
 mod trial;
@@ -29,7 +30,7 @@ use crate::{
     admission::{Admissions, now},
     config::{KeySource, Limits, Listener, Settings},
     diagnostic::Report,
-    edge::{Edge, ListenerTls, SETTLE, Stop, TlsSlot, signals},
+    edge::{Edge, SETTLE, Stop, TlsSlot, signals},
     gate::Live,
     handover::Role,
     policy::PolicySet,
@@ -39,6 +40,7 @@ use crate::{
 };
 
 use self::{
+    decision_api::{Answering, ApiListeners, Company},
     files::{environment, steps},
     upgrade::{Inheritance, Running, quits},
 };
@@ -167,13 +169,14 @@ impl Server {
         let settings = &self.compiled.settings;
         let path = settings.upgrade_socket.clone();
         let limits = Arc::new(Live::new(settings.limits));
-        let (edge, admin) = bind(settings, &limits, inheritance).await?;
+        let (edge, admin, api) = bind(settings, &limits, inheritance).await?;
         let addresses = addresses(&edge, &admin);
         tell(&addresses, settings, &health);
         metrics.watch_connections(edge.open_connections());
         metrics.watch_log(self.log.dropped());
 
-        let listeners = TlsListeners { slots: edge.tls(), addresses: edge.addresses() };
+        let answering = api.served();
+        let listeners = TlsListeners::of(&edge, &answering);
         let (reload, live) = self.start_reload(&metrics, status, limits, listeners)?;
         let admissions = Admissions::new(Arc::clone(&live), reload.requests());
         let gateway = proxy(Gateway::new(admissions, Arc::clone(&telemetry)), threads);
@@ -194,8 +197,9 @@ impl Server {
             path,
             listeners: edge.sockets(),
             admin: admin.sockets(),
+            decision_api: api.sockets(),
             draining: edge.draining(),
-            stops: stopping,
+            stops: stopping.clone(),
             admin_stops,
             pace,
             health: Arc::clone(&health),
@@ -206,10 +210,12 @@ impl Server {
 
         let proxies = Arc::clone(&live);
         let edge = edge.behind(Arc::new(move |peer| proxies.load().generation.settings().trusted_proxies.trusts(peer)));
-        let turned = Turned { telemetry: Arc::clone(&telemetry), live };
+        let turned = Arc::new(Turned { telemetry: Arc::clone(&telemetry), live });
+        let company = Company { telemetry: Arc::clone(&telemetry), events: turned.clone(), stopping };
+        let (beside, stops) = api.run(&answering, company, stops);
         started(&addresses);
         inheritance.serving();
-        let outcome = edge.run(gateway, Arc::new(turned), stops).await;
+        let outcome = beside.until(edge.run(gateway, turned, stops)).await;
         tracing::info!(cut = outcome.cut, "stopped");
         if !telemetry.audit.close(FLUSH) {
             tracing::warn!("the last audit lines were not written in time");
@@ -233,7 +239,7 @@ impl Server {
         let background = Background::default();
         let publish = move |parts: Parts<PolicySet>| {
             tell_generation(&parts, &told);
-            listeners.adopt(&parts.tls, &told);
+            listeners.adopt(&parts, &told);
             limits.swap(Arc::new(parts.settings.limits));
             let previous = to_publish.get().map(|live| live.load());
             let serving = Serving::of(parts, previous.as_deref());
@@ -265,12 +271,18 @@ impl Server {
 struct TlsListeners {
     slots: Vec<Option<Arc<TlsSlot>>>,
     addresses: Vec<SocketAddr>,
+    api: Arc<Answering>,
 }
 
 impl TlsListeners {
-    /// Puts in what a generation brings, for the next handshakes.
-    fn adopt(&self, tls: &[Option<Arc<ListenerTls>>], metrics: &Metrics) {
-        for ((slot, address), tls) in self.slots.iter().zip(&self.addresses).zip(tls) {
+    fn of(edge: &Edge, api: &Arc<Answering>) -> Self {
+        Self { slots: edge.tls(), addresses: edge.addresses(), api: Arc::clone(api) }
+    }
+
+    /// Puts in what a generation brings, for the next handshakes and questions.
+    fn adopt(&self, parts: &Parts<PolicySet>, metrics: &Metrics) {
+        self.api.adopt(parts, metrics);
+        for ((slot, address), tls) in self.slots.iter().zip(&self.addresses).zip(parts.tls.iter()) {
             let (Some(slot), Some(tls)) = (slot, tls) else { continue };
             if slot.set(tls) {
                 tracing::info!(%address, expires = tls.expires().seconds(), "the certificates of the listener serve");
@@ -285,7 +297,7 @@ async fn bind(
     settings: &Settings,
     limits: &Arc<Live<Limits>>,
     inheritance: &mut Inheritance,
-) -> Result<(Edge, Edge), ServerError> {
+) -> Result<(Edge, Edge, ApiListeners), ServerError> {
     let current = || {
         let limits = Arc::clone(limits);
         Arc::new(move || *limits.load())
@@ -295,8 +307,9 @@ async fn bind(
     let operators = [Listener { address: settings.admin, tls: None }];
     let listener = &mut |address| inheritance.take(Role::Admin, address);
     let admin = Edge::inherit(&operators, listener, current()).await.map_err(|error| could_not_run(&error))?;
+    let api = ApiListeners::bind(settings, limits, inheritance).await?;
     inheritance.close_the_rest();
-    Ok((edge, admin))
+    Ok((edge, admin, api))
 }
 
 fn addresses(edge: &Edge, admin: &Edge) -> Started {

@@ -16,7 +16,7 @@ mod spool;
 mod text;
 
 pub use account::{Account, Telemetry};
-pub use audit::{AuditRecord, AuditSink, Outcome};
+pub use audit::{AuditRecord, AuditSink, CheckRecord, CheckedResource, Decided, Outcome};
 pub use metrics::Metrics;
 pub use servers::{ServerState, ServerStatus, UpstreamStatus};
 pub use spool::Loss;

@@ -77,4 +77,7 @@ pub(super) const STREAMS: Bounds<u64> = count(1, 10_000, 100);
 pub(super) const REQUESTS_PER_CONNECTION: Bounds<u64> = count(1, 1_000_000_000, 10_000);
 pub(super) const REQUESTS: Bounds<u64> = count(1, 1_000_000, 10_000);
 pub(super) const EXCHANGE_TIME: Bounds<Span> = span(Span::seconds(1), Span::hours(720), Span::hours(24));
+pub(super) const API_ACTIONS: Bounds<u64> = count(1, 500, 50);
+pub(super) const API_RESOURCES: Bounds<u64> = count(1, 500, 50);
+pub(super) const API_REQUEST_BYTES: Bounds<ByteSize> = size(ByteSize::kib(1), ByteSize::mib(16), ByteSize::mib(4));
 pub(super) const MIN_RATE: Bounds<ByteSize> = size(ByteSize::bytes(1), ByteSize::mib(1), ByteSize::bytes(240));

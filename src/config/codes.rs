@@ -1,7 +1,7 @@
 //! The codes of the settings compiler. A code never changes its meaning.
 
 /// Each code of this module, and what it says. Listed in `docs/diagnostics.md`.
-pub const CODES: [(&str, &str); 33] = [
+pub const CODES: [(&str, &str); 36] = [
     ("C001", "an environment variable is not set and has no default"),
     ("C002", "a `${...}` is not closed or names no variable"),
     ("C003", "a value is not a duration"),
@@ -35,4 +35,7 @@ pub const CODES: [(&str, &str); 33] = [
     ("C040", "`tls` of an upstream stands beside an endpoint that is plain http"),
     ("C041", "a name cannot be looked for in a certificate"),
     ("C043", "a value is not a path that a health check can ask for"),
+    ("C050", "a decision API would answer everybody who reaches it"),
+    ("C051", "a value cannot be a secret"),
+    ("C052", "warning: tokens in questions of a decision API are not verified"),
 ];

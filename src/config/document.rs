@@ -8,9 +8,9 @@ use std::{
 use thiserror::Error;
 
 use super::{
-    AuditDestination, Listener, Settings,
+    AuditDestination, CerbosApi, Listener, Settings,
     bounds::{SHUTDOWN_DELAY, SHUTDOWN_GRACE, THREADS_MOST},
-    headers, identity, limits, policies, proxies,
+    decision_api, headers, identity, limits, policies, proxies,
     read::{duration, or, parsed, path, scalar},
     streams, tls, upstreams,
 };
@@ -42,6 +42,10 @@ pub(super) fn settings(top: &Cursor<'_>) -> Option<Settings> {
     let audit = or(&mut map, "audit", || AuditDestination::Stdout, audit);
     let limits = limits::limits(map.take("limits").as_ref());
     let streams = streams::streams(map.take("streams").as_ref());
+    let cerbos_api = or(&mut map, "decision_api", || None, decision_api::decision_api);
+    if let (Some(listeners), Some(admin), Some(Some(api))) = (&listeners, admin, &cerbos_api) {
+        keep_api_apart(top, listeners, admin, api);
+    }
     map.finish();
     Some(Settings {
         listeners: listeners?,
@@ -59,6 +63,7 @@ pub(super) fn settings(top: &Cursor<'_>) -> Option<Settings> {
         audit: audit?,
         limits: limits?,
         streams: streams?,
+        cerbos_api: cerbos_api?,
     })
 }
 
@@ -100,17 +105,22 @@ fn listeners(at: &Cursor<'_>) -> Option<Vec<Listener>> {
 
 fn listener(at: &Cursor<'_>) -> Option<Listener> {
     let mut map = at.map()?;
-    let address = map.require("address").and_then(|at| parsed::<Address>(&at, "C010", ADDRESS_HELP));
+    let address = map.require("address").and_then(|at| address(&at));
     let tls = or(&mut map, "tls", || None, |at| tls::tls(at).map(Some));
     map.finish();
-    Some(Listener { address: address?.0, tls: tls? })
+    Some(Listener { address: address?, tls: tls? })
 }
 
 fn admin_address(at: &Cursor<'_>) -> Option<SocketAddr> {
     let mut map = at.map()?;
-    let address = map.require("address").and_then(|at| parsed::<Address>(&at, "C010", ADDRESS_HELP));
+    let address = map.require("address").and_then(|at| address(&at));
     map.finish();
-    Some(address?.0)
+    address
+}
+
+/// An address to listen on.
+pub(super) fn address(at: &Cursor<'_>) -> Option<SocketAddr> {
+    parsed::<Address>(at, "C010", ADDRESS_HELP).map(|address| address.0)
 }
 
 fn keep_apart(top: &Cursor<'_>, listeners: &[Listener], admin: SocketAddr) {
@@ -120,6 +130,21 @@ fn keep_apart(top: &Cursor<'_>, listeners: &[Listener], admin: SocketAddr) {
             "C011",
             format!("the listener `{}` and the admin address `{admin}` cannot both be listened on", listener.address),
             "give `admin.address` a port of its own",
+        );
+    }
+}
+
+/// A listener of the decision API has an address of its own.
+fn keep_api_apart(top: &Cursor<'_>, listeners: &[Listener], admin: SocketAddr, api: &CerbosApi) {
+    let taken = listeners.iter().map(|listener| listener.address).chain([admin]);
+    let pairs = taken.flat_map(|other| [(api.address, other), (api.grpc_address, other)]);
+    let mut pairs = pairs.chain([(api.grpc_address, api.address)]);
+    // SECURITY: who reaches the proxy must not reach the API by it: `the_decision_api_never_shares_a_port`.
+    if let Some((one, other)) = pairs.find(|(one, other)| overlap(*one, *other)) {
+        top.error_with_help(
+            "C011",
+            format!("`{one}` of the decision API and `{other}` cannot both be listened on"),
+            "give each listener an address or a port of its own",
         );
     }
 }

@@ -6,11 +6,12 @@
 use std::fmt::Write;
 
 use super::bounds::{
-    BODY_BYTES, BODY_STALL, Bounds, CHECK_INTERVAL, CHECK_TIMEOUT, CONNECT, CONNECTIONS, CONSECUTIVE_FAILURES,
-    DECISION_BODY_BYTES, EJECTION_BASE, EJECTION_MOST, EXCHANGE_TIME, EXPIRY_GRACE, HEADER_BYTES, HEADER_TIMEOUT,
-    HEADERS, HEALTHY_AFTER, IDLE, KEEPALIVE, KEY_MIN_REFETCH, KEY_REFRESH, KEY_STALE, KEY_TIMEOUT, LEEWAY,
-    MAX_LIFETIME, MIN_RATE, POLL, READ, REQUESTS, REQUESTS_PER_CONNECTION, RETRIES, SHUTDOWN_DELAY, SHUTDOWN_GRACE,
-    STREAM_IDLE, STREAMS, TARGET_BYTES, TLS_HANDSHAKE, TOKEN_BYTES, TOKEN_CACHE, UNHEALTHY_AFTER, WRITE, WRITE_STALL,
+    API_ACTIONS, API_REQUEST_BYTES, API_RESOURCES, BODY_BYTES, BODY_STALL, Bounds, CHECK_INTERVAL, CHECK_TIMEOUT,
+    CONNECT, CONNECTIONS, CONSECUTIVE_FAILURES, DECISION_BODY_BYTES, EJECTION_BASE, EJECTION_MOST, EXCHANGE_TIME,
+    EXPIRY_GRACE, HEADER_BYTES, HEADER_TIMEOUT, HEADERS, HEALTHY_AFTER, IDLE, KEEPALIVE, KEY_MIN_REFETCH, KEY_REFRESH,
+    KEY_STALE, KEY_TIMEOUT, LEEWAY, MAX_LIFETIME, MIN_RATE, POLL, READ, REQUESTS, REQUESTS_PER_CONNECTION, RETRIES,
+    SHUTDOWN_DELAY, SHUTDOWN_GRACE, STREAM_IDLE, STREAMS, TARGET_BYTES, TLS_HANDSHAKE, TOKEN_BYTES, TOKEN_CACHE,
+    UNHEALTHY_AFTER, WRITE, WRITE_STALL,
 };
 use crate::units::{ByteSize, Span};
 
@@ -455,6 +456,65 @@ pub const KEYS: &[Key] = &[
         "They end when the token expires that opened them. `false` leaves that to the upstream",
     ),
     key("streams.expiry_grace", Shape::Duration(EXPIRY_GRACE), "So long after it"),
+    fixed(
+        "decision_api",
+        OPTIONAL,
+        "Listeners that answer other programs and forward nothing. Left out: none. Only addresses, and to begin or to end with TLS, need a \
+         restart; all else in here, and the files, is taken over",
+    ),
+    fixed("decision_api.cerbos", REQUIRED, "The check API of Cerbos, over HTTP and gRPC"),
+    fixed("decision_api.cerbos.address", other("IP address and port", "`127.0.0.1:3592`"), "Where HTTP is taken"),
+    fixed("decision_api.cerbos.grpc_address", other("IP address and port", "`127.0.0.1:3593`"), "Where gRPC is taken"),
+    key(
+        "decision_api.cerbos.secret",
+        other("text", "none: callers show nothing"),
+        "What callers must send as `Authorization: Bearer SECRET`; all but health checks. 16 to 4096 visible ASCII characters",
+    ),
+    key(
+        "decision_api.cerbos.secret_file",
+        other("path", "none"),
+        "A file that holds the secret; white space around it does not count",
+    ),
+    fixed("decision_api.cerbos.tls", OPTIONAL, "Both listeners speak TLS. Left out, they speak plain text"),
+    key(
+        "decision_api.cerbos.tls.certificate",
+        other("path", "required"),
+        "PEM file with the certificate chain, leaf first",
+    ),
+    key("decision_api.cerbos.tls.private_key", other("path", "required"), "PEM file with the private key, unencrypted"),
+    key(
+        "decision_api.cerbos.tls.client_ca",
+        other("path", "none: nobody is asked for a certificate"),
+        "PEM file with the authorities that the certificates of callers must come from; a caller without one is refused",
+    ),
+    key(
+        "decision_api.cerbos.allow_insecure",
+        NO,
+        "Accepts an address other than loopback without `secret`, `secret_file` and `tls.client_ca`: everybody who reaches it may ask in \
+         any name",
+    ),
+    key("decision_api.cerbos.aux_data", OPTIONAL, "The tokens that questions bring along (`auxData`)"),
+    key("decision_api.cerbos.aux_data.jwt", REQUIRED, "How they are verified"),
+    key("decision_api.cerbos.aux_data.jwt.key_sets", OPTIONAL, "The key sets that a question may name as `keySetId`"),
+    key("decision_api.cerbos.aux_data.jwt.key_sets[].id", other("id", "required"), "Its name in questions"),
+    key(
+        "decision_api.cerbos.aux_data.jwt.key_sets[].file",
+        other("path", "required"),
+        "A JWK Set or a single JWK, public keys with a `kid`. Key sets are not fetched from URLs",
+    ),
+    key(
+        "decision_api.cerbos.aux_data.jwt.disable_verification",
+        NO,
+        "Believes every token in a question, whoever signed it. For tests: the log and `cogward_cerbos_unverified_jwt` tell of it",
+    ),
+    key("decision_api.cerbos.limits", OPTIONAL, "How much may be asked at once"),
+    key(
+        "decision_api.cerbos.limits.actions_per_resource",
+        Shape::Count(API_ACTIONS),
+        "Actions that are asked about one resource",
+    ),
+    key("decision_api.cerbos.limits.resources_per_request", Shape::Count(API_RESOURCES), "Resources of one question"),
+    key("decision_api.cerbos.limits.request_bytes", Shape::Size(API_REQUEST_BYTES), "Bytes of one question"),
 ];
 
 /// [`KEYS`] as a Markdown table.

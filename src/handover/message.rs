@@ -54,6 +54,8 @@ pub enum Role {
     Listener,
     /// Operators.
     Admin,
+    /// Programs that ask for decisions.
+    DecisionApi,
 }
 
 /// A socket that the old process gives away.

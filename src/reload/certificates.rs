@@ -70,7 +70,8 @@ pub(super) type Compiled = Vec<Option<Arc<ListenerTls>>>;
 
 /// The TLS files that the listeners name.
 pub(super) fn paths(settings: &Settings) -> impl Iterator<Item = &Path> {
-    settings.listeners.iter().filter_map(|listener| listener.tls.as_ref()).flat_map(|tls| tls.files())
+    let listeners = settings.listeners.iter().filter_map(|listener| listener.tls.as_ref());
+    listeners.chain(settings.cerbos_api.iter().filter_map(|api| api.tls.as_ref())).flat_map(|tls| tls.files())
 }
 
 /// Is nothing wrong but the TLS files of the listeners?

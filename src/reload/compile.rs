@@ -12,27 +12,29 @@ use std::{
 
 use super::{
     certificates::{self, PemFiles},
+    decision_api::{self, ApiFiles, ApiParts},
     status::now,
     trust::{self, Trust, TrustFiles},
 };
 use crate::{
-    config::{KeySource, Outline, Settings},
+    config::{CerbosApi, KeySource, Outline, Settings},
     diagnostic::{Diagnostic, Report, Severity},
     edge::ListenerTls,
     gate::source::{self, Fingerprint, TestFolder},
     time::UnixTime,
-    token::{KeyRing, KeySet, ProviderId},
+    token::{KeyRing, KeySet, ProviderId, SkippedKey},
     yaml::SourceFile,
 };
 
 /// Each code of this module, and what it says. Listed in `docs/diagnostics.md`.
-pub const CODES: [(&str, &str); 6] = [
+pub const CODES: [(&str, &str); 7] = [
     ("F011", "a key file holds no usable key"),
     ("F012", "warning: a key of a key file is not used"),
     ("F020", "the files do not compile, and no reason was given"),
     ("F021", "compiling the files failed: a defect of the gateway"),
     ("F030", "a file of certificate authorities cannot be used"),
     ("F031", "a client certificate or its key cannot be used"),
+    ("F032", "a file that should hold a secret holds none"),
 ];
 
 /// Compiles the settings file.
@@ -97,6 +99,8 @@ pub struct Compiled<P> {
     pub tls: Vec<Option<Arc<ListenerTls>>>,
     /// The certificates of each upstream, in the order of the settings.
     pub trust: Vec<Trust>,
+    /// What the decision API is served with.
+    pub api: ApiParts,
     /// What was read.
     pub fingerprint: Fingerprint,
 }
@@ -114,6 +118,7 @@ pub(super) struct Sources {
     keys: Vec<Option<SourceFile>>,
     pem: PemFiles,
     trust: Vec<TrustFiles>,
+    api: ApiFiles,
     report: Report,
     name: String,
     pub(super) fingerprint: Fingerprint,
@@ -140,6 +145,7 @@ pub(super) fn gather<P>(path: &Path, steps: &Steps<P>) -> Sources {
                 keys: Vec::new(),
                 pem: PemFiles::default(),
                 trust: Vec::new(),
+                api: ApiFiles::default(),
                 report,
                 name,
                 fingerprint,
@@ -171,18 +177,22 @@ pub(super) fn gather<P>(path: &Path, steps: &Steps<P>) -> Sources {
         trust.extend(settings.upstreams.iter().map(|upstream| TrustFiles::read(&upstream.tls, &mut unread)));
     }
     let pem = settings.as_ref().map(|settings| PemFiles::read(settings, &mut unread)).unwrap_or_default();
+    let api = ApiFiles::read(settings.as_ref().and_then(|settings| settings.cerbos_api.as_ref()), &mut unread);
     let all = std::iter::once(&file).chain(&policies).chain(keys.iter().flatten()).chain(pem.iter());
-    let all = all.chain(trust.iter().flat_map(TrustFiles::iter)).chain(tests.iter().flat_map(TestFolder::files));
+    let all = all
+        .chain(trust.iter().flat_map(TrustFiles::iter))
+        .chain(tests.iter().flat_map(TestFolder::files))
+        .chain(api.iter());
     let fingerprint = source::fingerprint(all, &unread);
     // First what could not be read: a full report drops what comes last, and must not drop an error for a warning.
     let mut report = unread;
     report.append(findings);
-    Sources { settings, outline, policies, tests, keys, trust, pem, report, name, fingerprint }
+    Sources { settings, outline, policies, tests, keys, trust, pem, api, report, name, fingerprint }
 }
 
 /// Compiles what was read.
 pub(super) fn build<P>(sources: Sources, steps: &Steps<P>) -> (Option<Compiled<P>>, Report) {
-    let Sources { settings, outline, policies: files, tests, keys, trust, pem, mut report, name, fingerprint } =
+    let Sources { settings, outline, policies: files, tests, keys, trust, pem, api, mut report, name, fingerprint } =
         sources;
     // SECURITY: what is wrong must count although a full report drops it: `an_error_behind_a_full_report_is_a_refusal`.
     let mut refused = report.has_errors();
@@ -207,8 +217,11 @@ pub(super) fn build<P>(sources: Sources, steps: &Steps<P>) -> (Option<Compiled<P
     let now = now().unwrap_or(UnixTime::from_seconds(0));
     let (tls, findings) = guarded(&name, || pem.compile(&settings.listeners, now));
     report.append(findings);
-    match (policies.map(Arc::new), trust, tls) {
-        (Some(policies), Some(trust), Some(tls)) if !refused => {
+    let (api, findings) = guarded(&name, || compile_api(&settings, &pem, &api, now));
+    refused |= findings.has_errors();
+    report.append(findings);
+    match (policies.map(Arc::new), trust, tls, api) {
+        (Some(policies), Some(trust), Some(tls), Some(api)) if !refused => {
             if settings.policies.test_on_reload {
                 let tested = Tested {
                     tests: &tests,
@@ -229,10 +242,21 @@ pub(super) fn build<P>(sources: Sources, steps: &Steps<P>) -> (Option<Compiled<P
                     return (None, at_least_one_error(report, &name));
                 }
             }
-            (Some(Compiled { settings, policies, keys: sets, trust, tls, fingerprint }), report)
+            (Some(Compiled { settings, policies, keys: sets, trust, tls, api, fingerprint }), report)
         }
-        (Some(_) | None, Some(_) | None, Some(_) | None) => (None, at_least_one_error(report, &name)),
+        (Some(_) | None, Some(_) | None, Some(_) | None, Some(_) | None) => (None, at_least_one_error(report, &name)),
     }
+}
+
+fn compile_api(settings: &Settings, pem: &PemFiles, files: &ApiFiles, now: UnixTime) -> (Option<ApiParts>, Report) {
+    let api = settings.cerbos_api.as_ref();
+    // Both listeners shake hands with the same.
+    let listener = api.map(CerbosApi::listeners).into_iter().flatten().take(1).collect::<Vec<_>>();
+    let (tls, mut report) = pem.compile(&listener, now);
+    let Some(tls) = tls else { return (None, report) };
+    let (parts, findings) = files.compile(api, tls.into_iter().flatten().next());
+    report.append(findings);
+    (parts, report)
 }
 
 fn key_set(
@@ -242,22 +266,25 @@ fn key_set(
 ) -> (Option<Arc<KeySet>>, Report) {
     match KeySet::parse(file.text.as_bytes(), algorithms) {
         Ok((set, skipped)) => {
-            let warn = |key| {
-                let message = format!("a key of provider `{provider}` is not used: {key}");
-                Diagnostic {
-                    severity: Severity::Warning,
-                    ..Diagnostic::of_file("F012", &file.name, message)
-                        .with_help("tokens signed with it are refused; leave it out, or correct it")
-                }
-            };
-            (Some(Arc::new(set)), skipped.iter().map(warn).collect())
+            let of = format!("provider `{provider}`");
+            (Some(Arc::new(set)), skipped.iter().map(|key| unused_key(&file.name, &of, key)).collect())
         }
         Err(error) => {
             let message = format!("no keys for provider `{provider}`: {error}");
             let finding = Diagnostic::of_file("F011", &file.name, message);
-            (None, [finding.with_help("a key file is a JWK Set (RFC 7517)")].into_iter().collect())
+            (None, [finding.with_help(F011_HELP)].into_iter().collect())
         }
     }
+}
+
+/// What a key file is.
+pub(super) const F011_HELP: &str = "a key file is a JWK Set (RFC 7517)";
+
+/// The warning about a key that is left out.
+pub(super) fn unused_key(file: &str, of: &str, key: &SkippedKey) -> Diagnostic {
+    let finding = Diagnostic::of_file("F012", file, format!("a key of {of} is not used: {key}"));
+    let finding = finding.with_help("tokens signed with it are refused; leave it out, or correct it");
+    Diagnostic { severity: Severity::Warning, ..finding }
 }
 
 /// A compiler that panics refuses, like one that says no: the last good files go on serving.
@@ -292,11 +319,13 @@ pub struct Parts<P> {
     pub keys: Arc<KeyRing>,
     /// What each listener shakes hands with, in the order of the settings; `None` for plain ones.
     pub tls: Arc<[Option<Arc<ListenerTls>>]>,
+    /// What the decision API is served with.
+    pub api: Arc<ApiParts>,
 }
 
 impl<P> Clone for Parts<P> {
     fn clone(&self) -> Self {
-        let Self { number, settings, policies, trust, keys, tls } = self;
+        let Self { number, settings, policies, trust, keys, tls, api } = self;
         Self {
             number: *number,
             settings: Arc::clone(settings),
@@ -304,6 +333,7 @@ impl<P> Clone for Parts<P> {
             trust: Arc::clone(trust),
             keys: Arc::clone(keys),
             tls: Arc::clone(tls),
+            api: Arc::clone(api),
         }
     }
 }
@@ -320,6 +350,7 @@ pub(super) fn places(path: &Path, settings: &Settings) -> super::watch::Places {
             .chain(keys)
             .chain(pem)
             .chain(trust::places(settings))
+            .chain(decision_api::paths(settings.cerbos_api.as_ref()).map(Path::to_owned))
             .collect::<Vec<PathBuf>>(),
         folders: vec![settings.policies.path.clone()],
         poll: settings.policies.poll,

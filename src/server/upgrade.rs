@@ -82,7 +82,8 @@ impl Inheritance {
     pub(super) fn take(&mut self, role: Role, address: SocketAddr) -> Option<std::net::TcpListener> {
         let fits = |one: &Inherited| one.configured == address && (address.port() != 0 || one.role == role);
         let place = self.sockets.iter().position(fits)?;
-        Some(self.sockets.swap_remove(place).socket)
+        // In order: two sockets may differ in it alone.
+        Some(self.sockets.remove(place).socket)
     }
 
     /// Closes what the settings name no more: the old process serves what it still holds of it to the end.
@@ -144,6 +145,7 @@ pub(super) struct Running {
     pub(super) path: Option<PathBuf>,
     pub(super) listeners: Sockets,
     pub(super) admin: Sockets,
+    pub(super) decision_api: Vec<Sockets>,
     pub(super) draining: Draining,
     pub(super) stops: mpsc::Sender<Stop>,
     pub(super) admin_stops: mpsc::Sender<Stop>,
@@ -185,6 +187,9 @@ impl Running {
         };
         let mut offered = of(Role::Listener, &self.listeners)?;
         offered.extend(of(Role::Admin, &self.admin)?);
+        for sockets in &self.decision_api {
+            offered.extend(of(Role::DecisionApi, sockets)?);
+        }
         tracing::info!(path = %path.display(), sockets = offered.len(), "offering the sockets to a new process");
         Ok(hand_over(path, offered, PATIENCE, self.stopped()).await?)
     }

@@ -4,8 +4,10 @@
 //! has no place for a query string or a token, and every value that a client could choose is redacted, cut and escaped while it is
 //! written.
 
+mod check;
 mod sink;
 
+pub use check::{CHECK_FIELDS, CheckRecord, CheckedResource, Decided};
 pub use sink::{AuditError, AuditSink};
 
 use serde::{
@@ -183,8 +185,11 @@ pub const FIELDS: &[(&str, &str)] = &[
 
 /// The reference page, `docs/audit.md`.
 pub fn render_reference() -> String {
-    let rows: String = FIELDS.iter().map(|(name, help)| format!("| `{name}` | {help} |\n")).collect();
-    format!("{PREAMBLE}\n| field | value |\n|---|---|\n{rows}{CLOSE}")
+    let table = |fields: &[(&str, &str)]| {
+        let rows: String = fields.iter().map(|(name, help)| format!("| `{name}` | {help} |\n")).collect();
+        format!("| field | value |\n|---|---|\n{rows}")
+    };
+    format!("{PREAMBLE}\n{}{CHECKS}\n{}{CLOSE}", table(FIELDS), table(CHECK_FIELDS))
 }
 
 const PREAMBLE: &str = "\
@@ -194,6 +199,13 @@ Each decision leaves one line of JSON at `audit.destination`: standard output, a
 the code; a test compares it. The line is written when the request is over, and of a stream (WebSocket, event stream, gRPC call) when it
 opens: how that ends is counted in `cogward_streams_ended_total`, and is no decision. Every line has all fields, in this order; an absent
 value is `null`.
+";
+
+const CHECKS: &str = "
+## Lines of the check API
+
+Each call of the Cerbos check API (`decision_api.cerbos`) leaves one line of another shape, whatever came of it. It has the member
+`api`, which lines of the proxy do not have.
 ";
 
 const CLOSE: &str = "

@@ -89,6 +89,28 @@ pub struct Metrics {
     audit_dropped: IntCounterVec,
     log_dropped: IntCounter,
     log: OnceLock<Probe>,
+    checks: Checks,
+}
+
+/// The numbers of the Cerbos check API.
+#[derive(Debug)]
+struct Checks {
+    calls: IntCounterVec,
+    allowed: IntCounter,
+    denied: IntCounter,
+    unverified_jwt: IntGauge,
+}
+
+impl Checks {
+    fn new(registry: &Registry) -> Result<Self, MetricsError> {
+        let decisions = definition::CERBOS_DECISIONS.counters(registry)?;
+        Ok(Self {
+            calls: definition::CERBOS_CHECKS.counters(registry)?,
+            allowed: decisions.with_label_values(&[Outcome::Allow.as_str()]),
+            denied: decisions.with_label_values(&[Outcome::Deny.as_str()]),
+            unverified_jwt: definition::CERBOS_UNVERIFIED_JWT.gauge(registry)?,
+        })
+    }
 }
 
 impl Metrics {
@@ -151,6 +173,7 @@ impl Metrics {
             audit_dropped,
             log_dropped: definition::LOG_DROPPED.counter(&registry)?,
             log: OnceLock::new(),
+            checks: Checks::new(&registry)?,
             registry,
         })
     }
@@ -321,6 +344,22 @@ impl Metrics {
     /// So many audit lines were lost.
     pub fn record_audit_loss(&self, loss: Loss, lines: u64) {
         self.audit_dropped.with_label_values(&[loss.as_str()]).inc_by(lines);
+    }
+
+    /// A call of the check API is over. The labels are words of closed lists: `&'static str` holds them to that.
+    pub fn record_check(&self, transport: &'static str, method: &'static str, code: &'static str) {
+        self.checks.calls.with_label_values(&[transport, method, code]).inc();
+    }
+
+    /// So many actions were allowed and denied by the check API.
+    pub fn record_check_decisions(&self, allowed: u64, denied: u64) {
+        self.checks.allowed.inc_by(allowed);
+        self.checks.denied.inc_by(denied);
+    }
+
+    /// Whether the check API believes every token.
+    pub fn set_unverified_jwt(&self, is_so: bool) {
+        self.checks.unverified_jwt.set(i64::from(is_so));
     }
 
     /// How many audit lines were lost, for whatever reason.

@@ -24,10 +24,11 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("edge", &["config", "diagnostic", "request", "time"]),
     ("handover", GROUND),
     ("telemetry", &["config", "gate", "identity", "policy", "time", "token"]),
-    ("reload", &["config", "diagnostic", "edge", "gate", "time", "token", "yaml"]),
+    ("reload", &["config", "diagnostic", "edge", "gate", "json", "time", "token", "yaml"]),
     ("admission", &["gate", "identity", "policy", "reload", "request", "time", "token"]),
     ("proxy", &["admission", "config", "edge", "gate", "identity", "json", "policy", "reload", "request", "telemetry"]),
     ("admin", &["diagnostic", "edge", "reload", "telemetry", "time"]),
+    ("decision_api", &["config", "edge", "gate", "json", "policy", "reload", "telemetry", "time", "token"]),
     ("dev", &["time", "token"]),
     (
         "server",
@@ -35,6 +36,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "admin",
             "admission",
             "config",
+            "decision_api",
             "diagnostic",
             "edge",
             "gate",
@@ -64,7 +66,8 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("quick_cache", &["token"]),
     ("rustls::", &["edge"]),
     ("x509_parser::", &["edge"]),
-    ("pingora", &["admin", "dev", "edge", "proxy", "reload", "server"]),
+    ("prost", &["decision_api"]),
+    ("pingora", &["admin", "decision_api", "dev", "edge", "proxy", "reload", "server"]),
 ];
 
 /// Each file below `src` that is not a test: the module it belongs to, its path from there, and its code.
@@ -158,8 +161,20 @@ fn each_foreign_crate_has_its_owners() {
 
 #[test]
 fn nothing_in_the_core_reads_clock_file_environment_or_network() {
-    let edge =
-        ["edge", "handover", "admission", "proxy", "reload", "telemetry", "admin", "server", "dev", "cli", "main"];
+    let edge = [
+        "edge",
+        "handover",
+        "admission",
+        "proxy",
+        "decision_api",
+        "reload",
+        "telemetry",
+        "admin",
+        "server",
+        "dev",
+        "cli",
+        "main",
+    ];
     // The one reader of files; and the compilers of conditions and of schemas, which need a larger stack than their caller may have.
     let exceptions = [
         ("gate/source.rs", "fs::"),

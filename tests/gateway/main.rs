@@ -7,6 +7,8 @@ mod audit;
 #[cfg(test)]
 mod bodies;
 #[cfg(test)]
+mod cerbos_api;
+#[cfg(test)]
 mod cors;
 #[cfg(test)]
 mod credentials;

@@ -16,8 +16,11 @@ fn house() -> House {
 fn an_address_that_is_taken_ends_the_start_with_1() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = json!(taken.local_addr().unwrap().to_string());
-    for pointer in ["/listeners/0/address", "/admin/address"] {
-        let (code, said) = house().set(pointer, address.clone()).fails();
+    let pointers =
+        ["/listeners/0/address", "/admin/address", "/decision_api/cerbos/address", "/decision_api/cerbos/grpc_address"];
+    for pointer in pointers {
+        let api = json!({ "address": "127.0.0.1:0", "grpc_address": "127.0.0.1:0" });
+        let (code, said) = house().set("/decision_api/cerbos", api).set(pointer, address.clone()).fails();
         assert_eq!(code, Some(1), "{said}");
         assert!(said.contains(address.as_str().unwrap()), "{said}");
     }

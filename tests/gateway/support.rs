@@ -472,6 +472,15 @@ impl Gateway {
         line.trim().trim_end_matches(" kB").parse().unwrap()
     }
 
+    /// Where a listener of the decision API is: `Http` or `Grpc`.
+    pub(crate) fn api(&self, transport: &str) -> SocketAddr {
+        let log = self.log();
+        let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let mut found = lines
+            .filter(|line| line["message"] == "decision API listening" && line["fields"]["transport"] == transport);
+        found.next().unwrap()["fields"]["address"].as_str().unwrap().parse().unwrap()
+    }
+
     /// What the process has said on standard error.
     pub(crate) fn log(&self) -> String {
         self.log.text()

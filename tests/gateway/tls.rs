@@ -272,3 +272,21 @@ fn validate_looks_at_certificates_and_serve_ends_with_1() {
     let (code, said) = bad.fails();
     assert!(code == Some(1) && said.contains("error[T004]"), "{code:?} {said}");
 }
+
+#[test]
+fn the_decision_api_answers_callers_with_a_certificate_of_its_authority_only() {
+    let (server, authority, stranger) = (Pair::server(NAME, 2050), Authority::new(), Authority::new());
+    let (_upstream, house) = house(&server, json!({}));
+    let tls = json!({ "certificate": "tls.pem", "private_key": "tls.key", "client_ca": "ca.pem" });
+    let api = json!({ "address": "127.0.0.1:0", "grpc_address": "127.0.0.1:0", "tls": tls });
+    let gateway = house.file("ca.pem", &authority.pem).set("/decision_api/cerbos", api).start();
+    let address = gateway.api("Http");
+    let asked = |shown: Option<&Pair>| ask(address, &client(&server, shown), NAME, "/api/server_info");
+    assert_eq!(asked(Some(&authority.client("ci"))).unwrap(), 200);
+    assert!(asked(None).is_err());
+    assert!(asked(Some(&stranger.client("ci"))).is_err());
+    // The authorities are taken over like all files.
+    gateway.write("ca.pem", &stranger.pem);
+    eventually("the new authority", || asked(Some(&stranger.client("ci"))).ok().filter(|status| *status == 200));
+    assert!(asked(Some(&authority.client("ci"))).is_err());
+}

@@ -576,3 +576,89 @@ fn what_the_section_policies_does_not_take() {
               help: a scope is words of letters, digits, `_` and `-`, joined by dots, such as `acme.hr`"#]],
     );
 }
+
+#[test]
+fn an_open_decision_api_is_refused() {
+    check(
+        &with("decision_api: { cerbos: { address: '0.0.0.0:3592' } }"),
+        expect![[r#"
+        error[C050]: everybody who reaches `0.0.0.0:3592` could ask in any name
+          --> etc/cogward.yaml:1:25  (decision_api.cerbos)
+          help: set `secret`, `secret_file` or `tls.client_ca`, listen on 127.0.0.1, or write `allow_insecure: true`"#]],
+    );
+    check(
+        &with("decision_api: { cerbos: { grpc_address: '10.0.0.1:3593', tls: { certificate: a, private_key: b } } }"),
+        expect![[r#"
+            error[C050]: everybody who reaches `10.0.0.1:3593` could ask in any name
+              --> etc/cogward.yaml:1:25  (decision_api.cerbos)
+              help: set `secret`, `secret_file` or `tls.client_ca`, listen on 127.0.0.1, or write `allow_insecure: true`"#]],
+    );
+    for good in [
+        "address: '0.0.0.0:3592', secret: 0123456789abcdef",
+        "address: '0.0.0.0:3592', secret_file: a",
+        "address: '0.0.0.0:3592', allow_insecure: true",
+        "address: '0.0.0.0:3592', tls: { certificate: a, private_key: b, client_ca: c }",
+        "address: '[::1]:3592'",
+    ] {
+        compiled(&with(&format!("decision_api: {{ cerbos: {{ {good} }} }}")));
+    }
+}
+
+#[test]
+fn the_decision_api_never_shares_a_port() {
+    check(
+        &with("decision_api: { cerbos: { address: '127.0.0.1:8080' } }"),
+        expect![[r#"
+        error[C011]: `127.0.0.1:8080` of the decision API and `0.0.0.0:8080` cannot both be listened on
+          --> etc/cogward.yaml:1:1
+          help: give each listener an address or a port of its own"#]],
+    );
+    check(
+        &with("decision_api: { cerbos: { grpc_address: '127.0.0.1:9901' } }"),
+        expect![[r#"
+        error[C011]: `127.0.0.1:9901` of the decision API and `127.0.0.1:9901` cannot both be listened on
+          --> etc/cogward.yaml:1:1
+          help: give each listener an address or a port of its own"#]],
+    );
+    check(
+        &with("decision_api: { cerbos: { grpc_address: '127.0.0.1:3592' } }"),
+        expect![[r#"
+        error[C011]: `127.0.0.1:3592` of the decision API and `127.0.0.1:3592` cannot both be listened on
+          --> etc/cogward.yaml:1:1
+          help: give each listener an address or a port of its own"#]],
+    );
+}
+
+#[test]
+fn who_may_ask_the_decision_api() {
+    check(
+        &with(
+            "decision_api:\n  cerbos:\n    secret: short\n    aux_data: { jwt: { disable_verification: true, key_sets: [{ id: a, file: b }, { id: a, file: c }] } }",
+        ),
+        expect![[r#"
+            error[C051]: this cannot be a secret
+              --> etc/cogward.yaml:3:13  (decision_api.cerbos.secret)
+              help: a secret is 16 to 4096 visible ASCII characters; `openssl rand -hex 32` makes one
+
+            error[C009]: the id `a` is taken
+              --> etc/cogward.yaml:4:89  (decision_api.cerbos.aux_data.jwt.key_sets[1].id)
+              help: give each entry an id of its own
+
+            warning[C052]: tokens in questions are believed without a look at their signature
+              --> etc/cogward.yaml:4:46  (decision_api.cerbos.aux_data.jwt.disable_verification)
+              help: this is for tests; leave `disable_verification` out"#]],
+    );
+    check(
+        &with("decision_api: { cerbos: { secret: 0123456789abcdef, secret_file: a, address: nowhere } }"),
+        expect![[r#"
+            error[C010]: `nowhere` is not an IP address with a port
+              --> etc/cogward.yaml:1:78  (decision_api.cerbos.address)
+              help: write an address such as `0.0.0.0:8080`, `127.0.0.1:9901` or `[::]:8080`
+
+            error[C013]: `secret` and `secret_file` are both there
+              --> etc/cogward.yaml:1:35  (decision_api.cerbos.secret)
+              help: keep one of them"#]],
+    );
+    let settings = compiled(&with("decision_api: { cerbos: { secret: 0123456789abcdef } }"));
+    assert!(!format!("{settings:?}").contains("0123456789abcdef"));
+}

@@ -135,7 +135,7 @@ fn the_defaults_of_the_table_are_those_of_the_compiler() {
 fn the_table_and_the_compiler_agree_on_what_needs_a_restart() {
     let old = compiled(&with(""));
     let mut new = compiled(&with(
-        "listeners: [{ address: '0.0.0.0:1' }]\nadmin: { address: '127.0.0.1:2' }\nthreads: 3\nupgrade_socket: a\naudit: { destination: off }\ntrusted_proxies: [10.0.0.0/8]\nforward_credential: true",
+        "listeners: [{ address: '0.0.0.0:1' }]\nadmin: { address: '127.0.0.1:2' }\nthreads: 3\nupgrade_socket: a\naudit: { destination: off }\ntrusted_proxies: [10.0.0.0/8]\ndecision_api: { cerbos: { address: '127.0.0.1:7' } }\nforward_credential: true",
     ));
     let section = |pointer: &'static str| pointer.split(['.', '[']).next().unwrap();
     let table: BTreeSet<_> = KEYS.iter().filter(|key| key.restart).map(|key| section(key.pointer)).collect();
@@ -164,6 +164,12 @@ fn without(section: &str) -> String {
             format!("{IDENTITY}upstreams: [{{ id: a, endpoints: ['http://a'] }}]\n")
         }
         "listeners[].tls.client_certificates" => with(&tls_with("client_certificates: { ca: c }")),
+        "decision_api.cerbos" | "decision_api.cerbos.limits" => {
+            with("decision_api: { cerbos: { limits: { request_bytes: 4MiB } } }")
+        }
+        "decision_api.cerbos.aux_data.jwt" => {
+            with("decision_api: { cerbos: { aux_data: { jwt: { key_sets: [{ id: a, file: b }] } } } }")
+        }
         _ => with(""),
     }
 }
@@ -207,6 +213,15 @@ fn setting(section: &str, name: &str, value: &str) -> String {
             "{IDENTITY}upstreams: [{{ id: a, endpoints: ['http://a'], outlier_ejection: {{ {name}: {value} }} }}]\n"
         ),
         "policies.cerbos" => with(&format!("policies: {{ cerbos: {{ {name}: {value} }} }}")),
+        "decision_api.cerbos" => {
+            with(&format!("decision_api: {{ cerbos: {{ {name}: {value}, limits: {{ request_bytes: 4MiB }} }} }}"))
+        }
+        "decision_api.cerbos.limits" => {
+            with(&format!("decision_api: {{ cerbos: {{ limits: {{ {name}: {value} }} }} }}"))
+        }
+        "decision_api.cerbos.aux_data.jwt" => with(&format!(
+            "decision_api: {{ cerbos: {{ aux_data: {{ jwt: {{ key_sets: [{{ id: a, file: b }}], {name}: {value} }} }} }} }}"
+        )),
         section => with(&format!("{section}: {{ {name}: {value} }}")),
     }
 }

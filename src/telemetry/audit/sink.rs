@@ -4,6 +4,7 @@
 
 use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
+use serde::Serialize;
 use thiserror::Error;
 
 use crate::{
@@ -15,7 +16,7 @@ use crate::{
     },
 };
 
-use super::AuditRecord;
+use super::{AuditRecord, CheckRecord};
 
 /// Bytes that may wait while the writer holds as many again.
 const LONGEST_QUEUE: usize = 8 << 20;
@@ -66,6 +67,15 @@ impl AuditSink {
 
     /// Takes one line. Returns at once: a line that finds no room is counted and dropped.
     pub fn record(&self, record: &AuditRecord<'_>) {
+        self.write(record);
+    }
+
+    /// The same for a call of the check API.
+    pub fn record_check(&self, record: &CheckRecord<'_>) {
+        self.write(record);
+    }
+
+    fn write(&self, record: &impl Serialize) {
         let Some(spool) = &self.spool else { return };
         let mut line = Vec::with_capacity(512);
         if json::write_line(record, &mut line).is_err() {

@@ -233,6 +233,32 @@ pub(super) const LOG_DROPPED: Definition = counter(
     &[],
     "Log lines that were lost because standard error did not take them. Lines above the rate are not among them.",
 );
+pub(super) const CERBOS_CHECKS: Definition = counter(
+    "cogward_cerbos_checks_total",
+    &[
+        Label("transport", "`http`, `grpc`"),
+        Label(
+            "method",
+            "`CheckResources`, `CheckResourceSet`, `CheckResourceBatch`, `PlanResources`, `ServerInfo`, `other`",
+        ),
+        Label(
+            "code",
+            "`ok`, `invalid_argument`, `deadline_exceeded`, `not_found`, `resource_exhausted`, `unimplemented`, `internal`, `unavailable`, \
+             `unauthenticated`",
+        ),
+    ],
+    "Calls of the Cerbos check API, health checks left out.",
+);
+pub(super) const CERBOS_DECISIONS: Definition = counter(
+    "cogward_cerbos_decisions_total",
+    &[Label("outcome", "`allow`, `deny`")],
+    "Decisions of the Cerbos check API: one for each action of each resource.",
+);
+pub(super) const CERBOS_UNVERIFIED_JWT: Definition = gauge(
+    "cogward_cerbos_unverified_jwt",
+    &[],
+    "1 while the check API believes every token (`disable_verification`), which is for tests; else 0.",
+);
 pub(super) const BUILD_INFO: Definition = gauge(
     "cogward_build_info",
     &[Label("version", "of Cogward"), Label("os", "such as `linux`"), Label("arch", "such as `x86_64`")],
@@ -268,6 +294,9 @@ pub const REFERENCE: &[Definition] = &[
     UNSETTLED,
     AUDIT_DROPPED,
     LOG_DROPPED,
+    CERBOS_CHECKS,
+    CERBOS_DECISIONS,
+    CERBOS_UNVERIFIED_JWT,
     BUILD_INFO,
 ];
 

@@ -41,6 +41,9 @@ fn touched() -> Metrics {
     metrics.record_reload_applied(UnixTime::from_seconds(1_700_000_001));
     metrics.set_certificate_expiry(([127, 0, 0, 1], 8443).into(), UnixTime::from_seconds(1_800_000_000));
     metrics.record_handshake(HandshakeResult::Timeout);
+    metrics.record_check("http", "CheckResources", "ok");
+    metrics.record_check_decisions(2, 1);
+    metrics.set_unverified_jwt(true);
     metrics
 }
 
