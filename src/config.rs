@@ -234,6 +234,8 @@ pub struct Policies {
     pub poll: Duration,
     /// Accepts a folder without any route.
     pub allow_empty: bool,
+    /// Policies that fail a test beside them do not serve.
+    pub test_on_reload: bool,
     /// How Cerbos policies are read.
     pub cerbos: Options,
 }

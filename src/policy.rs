@@ -16,6 +16,7 @@ mod observe;
 mod read;
 mod route;
 mod rule;
+pub mod suite;
 
 pub use cerbos::SchemaFile;
 pub use codes::CODES;
@@ -167,8 +168,8 @@ impl Findings {
 }
 
 #[cfg(test)]
-mod corpora;
-#[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+use tests::corpora;

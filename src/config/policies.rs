@@ -1,6 +1,4 @@
 //! The section `policies`: where they are, how they are watched, and how Cerbos policies are read.
-//!
-//! `test_on_reload` has one accepted value in this version. It is read all the same: a value that would be ignored is refused.
 
 use super::{
     Policies,
@@ -23,6 +21,7 @@ pub(super) fn policies(at: Option<&Cursor<'_>>, file: &str) -> Option<Policies> 
             path: beside(file, PATH),
             poll: POLL.default.duration(),
             allow_empty: false,
+            test_on_reload: false,
             cerbos: Options::default(),
         });
     };
@@ -30,19 +29,16 @@ pub(super) fn policies(at: Option<&Cursor<'_>>, file: &str) -> Option<Policies> 
     let path = or(&mut map, "path", || beside(file, PATH), path);
     let poll = duration(&mut map, "poll", &POLL);
     let allow_empty = or(&mut map, "allow_empty", || false, Cursor::bool);
-    let test_on_reload = or(&mut map, "test_on_reload", || (), test_on_reload);
+    let test_on_reload = or(&mut map, "test_on_reload", || false, Cursor::bool);
     let cerbos = or(&mut map, "cerbos", Options::default, cerbos);
     map.finish();
-    test_on_reload?;
-    Some(Policies { path: path?, poll: poll?, allow_empty: allow_empty?, cerbos: cerbos? })
-}
-
-fn test_on_reload(at: &Cursor<'_>) -> Option<()> {
-    if at.bool()? {
-        not_supported(at, "running policy tests on reload", "set `test_on_reload: false` or leave it out");
-        return None;
-    }
-    Some(())
+    Some(Policies {
+        path: path?,
+        poll: poll?,
+        allow_empty: allow_empty?,
+        test_on_reload: test_on_reload?,
+        cerbos: cerbos?,
+    })
 }
 
 /// Reads `policies.cerbos`.
@@ -65,10 +61,6 @@ pub(super) fn cerbos(at: &Cursor<'_>) -> Option<Options> {
         default_policy_version: version?,
         default_scope: scope?,
     })
-}
-
-fn not_supported(at: &Cursor<'_>, what: &str, help: &str) {
-    at.error_with_help("C028", format!("{what} is not supported by this version"), help);
 }
 
 /// Names and any values; a null is a value like others.

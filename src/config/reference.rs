@@ -363,8 +363,8 @@ pub const KEYS: &[Key] = &[
     key("policies.allow_empty", NO, "Accepts a folder without any route; every request is then denied"),
     key(
         "policies.test_on_reload",
-        other("`false`", "`false`"),
-        "Policy tests on reload are not supported by this version",
+        NO,
+        "Runs the tests beside the policies: what fails one does not start, and is no reload",
     ),
     key("policies.cerbos", OPTIONAL, "How Cerbos policies are read"),
     key(

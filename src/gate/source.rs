@@ -12,9 +12,10 @@ use std::{
 
 use aws_lc_rs::digest;
 
+pub use crate::policy::suite::TestFolder;
 use crate::{
     diagnostic::{Diagnostic, Report},
-    policy::SchemaFile,
+    policy::{SchemaFile, suite::is_fixture_file},
     yaml::{MAX_BYTES, SourceFile},
 };
 
@@ -103,6 +104,25 @@ pub fn read_policies(folder: &Path) -> (Vec<SourceFile>, Report) {
     (walk.files, walk.report)
 }
 
+/// Reads the policy tests under `folder`, by folder: files named `*_test.yaml`, `*_test.yml` and `*_test.json`, and the fixtures in the folder
+/// `testdata` beside them. The same is left out as by [`read_policies`], and the same is told.
+pub fn read_tests(folder: &Path) -> (Vec<TestFolder>, Report) {
+    let walk = Walk::of(folder, Wanted::Tests);
+    let mut folders: BTreeMap<PathBuf, TestFolder> = BTreeMap::new();
+    for file in walk.files {
+        let path = Path::new(&file.name);
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let above = path.parent().unwrap_or(Path::new(""));
+        if Wanted::Tests.takes(&name, false) {
+            folders.entry(above.to_owned()).or_default().suites.push(file);
+        } else {
+            let beside = above.parent().unwrap_or(Path::new("")).to_owned();
+            folders.entry(beside).or_default().fixtures.push(file);
+        }
+    }
+    (folders.into_values().collect(), walk.report)
+}
+
 /// What [`read_policies`] read, as policies and as schemas.
 pub fn schemas_apart<'f>(folder: &Path, files: &'f [SourceFile]) -> (&'f [SourceFile], Vec<SchemaFile<'f>>) {
     let root = folder.join(SCHEMAS);
@@ -150,17 +170,26 @@ struct Full;
 enum Wanted {
     Policies,
     Schemas,
+    Tests,
 }
 
 impl Wanted {
-    /// Is that the name of such a file?
-    fn takes(self, name: &str) -> bool {
+    /// Is that the name of such a file, in a folder that is or is not one of fixtures?
+    fn takes(self, name: &str, in_fixtures: bool) -> bool {
         match self {
-            Self::Policies => is_policy(name),
+            Self::Policies => stem(name).is_some_and(|stem| !stem.ends_with(MARK)),
             Self::Schemas => name.ends_with(".json"),
+            Self::Tests if in_fixtures => is_fixture_file(name),
+            Self::Tests => stem(name).is_some_and(|stem| stem.ends_with(MARK)),
         }
     }
 }
+
+/// The mark of a test file, before its ending.
+const MARK: &str = "_test";
+
+/// The folder of fixtures for tests.
+const FIXTURES: &str = "testdata";
 
 /// The folder of JSON Schemas, at the root of the policies.
 const SCHEMAS: &str = "_schemas";
@@ -253,11 +282,16 @@ impl Walk {
                 return Ok(());
             }
         };
+        let in_fixtures = !in_root && path.parent().and_then(Path::file_name).is_some_and(|folder| folder == FIXTURES);
         if kind.is_dir() {
-            let left_out = self.wanted == Wanted::Policies && (name == "testdata" || (in_root && name == SCHEMAS));
-            return if left_out { Ok(()) } else { self.folder(path, above) };
+            let is_left_out = match self.wanted {
+                Wanted::Policies => name == FIXTURES || (in_root && name == SCHEMAS),
+                Wanted::Schemas => false,
+                Wanted::Tests => in_fixtures || (in_root && name == SCHEMAS),
+            };
+            return if is_left_out { Ok(()) } else { self.folder(path, above) };
         }
-        if !self.wanted.takes(name) {
+        if !self.wanted.takes(name, in_fixtures) {
             return Ok(());
         }
         if self.files.len() >= MOST_FILES {
@@ -287,10 +321,11 @@ impl Walk {
     }
 }
 
-/// Endings count in any case, so that `DENY.YAML` is not silently missing; the mark of a test file counts in lower case only.
-fn is_policy(name: &str) -> bool {
-    let Some((stem, ending)) = name.rsplit_once('.') else { return false };
-    ["yaml", "yml", "json"].iter().any(|known| ending.eq_ignore_ascii_case(known)) && !stem.ends_with("_test")
+/// The name of a YAML or JSON file without its ending. Endings count in any case, so that `DENY.YAML` is not silently missing; the mark of a
+/// test file counts in lower case only.
+fn stem(name: &str) -> Option<&str> {
+    let (stem, ending) = name.rsplit_once('.')?;
+    ["yaml", "yml", "json"].iter().any(|known| ending.eq_ignore_ascii_case(known)).then_some(stem)
 }
 
 #[cfg(test)]

@@ -358,6 +358,26 @@ fn sixty_kilobytes_of_groups_are_refused() {
     // All fields count together, and their names with them.
     assert_eq!(told_by(&roomy, &groups(82)), Err(Denial::IdentityNotRepresentable));
     assert!(told_by(&roomy, &groups(80)).is_ok());
+    // To the byte: `x-claim` and so many others.
+    let named = generation_with("identity_headers: { X-Claim: custom:claim }\nlimits: { token_bytes: 64KiB }\n");
+    let claim = |bytes: usize| told_by(&named, &json!({ "custom:claim": "c".repeat(bytes - "x-claim".len()) }));
+    assert!(claim(8 * 1024).is_ok());
+    assert_eq!(claim(8 * 1024 + 1), Err(Denial::IdentityNotRepresentable));
+}
+
+#[test]
+fn a_name_that_only_the_pool_gives_is_told() {
+    expect_told(
+        &json!({ "username": null, "cognito:username": "eve" }),
+        &[USER, ("x-auth-request-preferred-username", "eve")],
+    );
+}
+
+#[test]
+fn a_generation_shows_what_it_was_made_of() {
+    let generation = generation_with("identity_headers: { X-Who: id }\n");
+    assert!(generation.keys().get(0).is_some_and(|keys| !keys.is_empty()));
+    assert!(generation.reserved_headers().is_reserved(&HeaderName::from_static("x-who")));
 }
 
 #[test]

@@ -55,7 +55,8 @@ enum Content<'a> {
 }
 
 pub(super) fn compile(files: &[SourceFile], world: &World<'_>) -> (Option<PolicySet>, Report) {
-    let parsed: Vec<_> = files.iter().map(|file| yaml::parse(&file.name, &file.text).map_err(Box::new)).collect();
+    let parsed: Vec<_> =
+        files.iter().map(|file| yaml::parse(&file.name, &file.text).map(Node::merged).map_err(Box::new)).collect();
     let sources: Vec<_> = files.iter().map(|file| Source::new(&file.name, &file.text)).collect();
     let (mut drafts, mut documents) = (Vec::new(), Vec::new());
     for (source, node) in sources.iter().zip(&parsed) {

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::trial;
 use crate::{
     config::{Outline, Settings},
     diagnostic::Report,
@@ -22,11 +23,12 @@ pub(super) fn steps() -> Steps<PolicySet> {
         settings: Box::new(|file| Settings::compile(file, &environment)),
         outline: Box::new(|file| Outline::guess(file, &environment)),
         policies: Box::new(compile_policies),
+        tests: Box::new(trial::gate),
     }
 }
 
 /// Compiles policies against the names that the settings give.
-fn compile_policies(files: &[SourceFile], outline: &Outline) -> (Option<PolicySet>, Report) {
+pub(super) fn compile_policies(files: &[SourceFile], outline: &Outline) -> (Option<PolicySet>, Report) {
     let (policies, schemas) = source::schemas_apart(&outline.policies, files);
     let world = World {
         providers: &outline.providers,

@@ -249,6 +249,12 @@ impl<'a> MapCursor<'a> {
         Some(found)
     }
 
+    /// The value of `key`, if it is there: for the few keys whose value may be a null.
+    pub fn take_any(&mut self, key: &'static str) -> Option<&'a Node> {
+        self.taken.push(key);
+        self.entries.iter().find(|(name, _)| name == key).map(|(_, node)| node)
+    }
+
     /// The value of `key`, reported as missing when it is not there.
     pub fn require(&mut self, key: &'static str) -> Option<Cursor<'a>> {
         if !self.entries.iter().any(|(name, _)| name == key) {

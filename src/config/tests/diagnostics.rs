@@ -541,15 +541,15 @@ fn identity_headers() {
 }
 
 #[test]
-fn what_this_version_does_not_support() {
+fn what_the_section_policies_does_not_take() {
     check(
         &with(
-            "policies:\n  test_on_reload: true\n  cerbos: { profile: lenient, globals: { 1a: 1 }, schema_enforcement: some, lenient_scope_search: 1, default_policy_version: 'v 1', default_scope: 'a b' }",
+            "policies:\n  test_on_reload: maybe\n  cerbos: { profile: lenient, globals: { 1a: 1 }, schema_enforcement: some, lenient_scope_search: 1, default_policy_version: 'v 1', default_scope: 'a b' }",
         ),
         expect![[r#"
-            error[C028]: running policy tests on reload is not supported by this version
+            error[Y003]: expected `true` or `false`, found a string
               --> etc/cogward.yaml:2:19  (policies.test_on_reload)
-              help: set `test_on_reload: false` or leave it out
+              help: write `true` or `false` here, or leave the key out where it has a default
 
             error[C007]: `lenient` is not known here
               --> etc/cogward.yaml:3:22  (policies.cerbos.profile)

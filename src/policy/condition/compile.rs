@@ -15,7 +15,7 @@ use super::parse;
 use super::path::{Path, Step};
 use super::references::References;
 use super::shortcut::Test;
-use super::syntax::{fixed_step, is_never_boolean, is_type_name};
+use super::syntax::{fixed_step, is_never_boolean, is_type_name, operator};
 use super::{Computed, Condition, ConditionError, Interpreter, Program, check};
 use calls::Part;
 
@@ -330,6 +330,10 @@ impl Compiler<'_> {
             });
         }
         let operand = Box::new(self.rewrite(*select.operand, Use::Value)?);
+        if select.test && self.environment.profile == Profile::Cerbos {
+            let field = Expr::Literal(LiteralValue::String(select.field.into()));
+            return Ok(operator(id, "@has", vec![*operand, IdedExpr { id: 0, expr: field }]));
+        }
         Ok(IdedExpr { id, expr: Expr::Select(SelectExpr { operand, field: select.field, test: select.test }) })
     }
 

@@ -383,6 +383,7 @@ fn paid(env: &mut Env) -> Result<(), DeclarationError> {
     let three = vec![DYN_TYPE, STRING_TYPE, STRING_TYPE];
     env.add_overload("@matches", "@matches(meter,text,text)", three, pattern::matches_computed)?;
     env.add_overload("@kept", "@kept(meter,value)", vec![DYN_TYPE, DYN_TYPE], meter::kept)?;
+    env.add_overload("@has", "@has(value,text)", vec![DYN_TYPE, STRING_TYPE], builders::has)?;
     env.add_overload("@key", "@key(meter,value)", vec![DYN_TYPE, DYN_TYPE], meter::key)?;
     let texts = vec![STRING_TYPE];
     env.add_member_overload("inIPAddrRange", "string.inIPAddrRange(string)", STRING_TYPE, texts, network::in_range)?;

@@ -220,6 +220,8 @@ impl Path {
         }
         match (&reading, last) {
             (Reading::Object(object), Step::Key(key)) => Ok(object.get(key).is_some()),
+            // In Cerbos conditions a value without entries lacks them all; a list has none to lack.
+            (reading, Step::Key(_)) if fields == Fields::Defaulted && !reading.is_list() => Ok(false),
             _ => Err(self.not_a_map()),
         }
     }

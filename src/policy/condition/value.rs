@@ -163,6 +163,10 @@ impl<'a> Reading<'a> {
         }
     }
 
+    pub(super) fn is_list(&self) -> bool {
+        matches!(self, Self::List(_) | Self::Roles(_))
+    }
+
     /// What `has()` of a Cerbos field tells: is it other than the default?
     pub(super) fn is_default(&self) -> bool {
         match self {

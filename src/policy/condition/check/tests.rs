@@ -27,26 +27,16 @@ fn what_cerbos_compiles_has_types_and_what_it_refuses_has_none() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// What Cerbos compiles and Cogward does not: a message as a value of its own, a leading dot, and types that have no name here.
-const OUT_OF_REACH: &[&str] = &[
-    "P",
-    ".P.id == \"x\"",
-    "V == C",
-    "V == G",
-    "P == P",
-    "P == null",
-    "(true ? null : P) == null",
-    "type(hierarchy(\"a\")) == cerbos.lib.hierarchy",
-];
+/// What Cerbos compiles and Cogward does not: a leading dot, all variables as one value, and the name of a type of its own.
+const OUT_OF_REACH: &[&str] = &[".P.id == \"x\"", "V == C", "V == G", "type(hierarchy(\"a\")) == cerbos.lib.hierarchy"];
 
 #[test]
 fn what_has_types_compiles_but_for_a_known_few() {
     let constants = [("c".to_owned(), 1.into())].into_iter().collect();
     let environment = Environment::cerbos().with_variables(["v"]).with_constants(constants);
     let texts = VERDICTS.lines().filter_map(|line| line.strip_prefix("ok ")).map(str::trim_start);
-    let failed = texts.filter(|text| Expression::compile(text, &environment).is_err());
-    let beyond: Vec<&str> = failed.filter(|text| !OUT_OF_REACH.contains(text)).collect();
-    assert!(beyond.is_empty(), "{}", beyond.join("\n"));
+    let failed: Vec<&str> = texts.filter(|text| Expression::compile(text, &environment).is_err()).collect();
+    assert_eq!(failed, OUT_OF_REACH);
 }
 
 fn told(texts: &[&str], expected: Expect) {

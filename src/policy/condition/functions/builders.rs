@@ -7,12 +7,13 @@ use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use cel::common::functions::Function;
 use cel::common::types::{
-    BYTES_TYPE, CelBytes, CelInt, CelList, CelMap, CelMapKey, CelString, DYN_TYPE, INT_TYPE, LIST_TYPE, MAP_TYPE,
-    STRING_TYPE, Type,
+    BYTES_TYPE, CelBool, CelBytes, CelInt, CelList, CelMap, CelMapKey, CelString, DYN_TYPE, INT_TYPE, LIST_TYPE,
+    MAP_TYPE, STRING_TYPE, Type,
 };
 use cel::common::value::{CowVal, Val};
 use cel::{DeclarationError, Env, ExecutionError};
 
+use super::hierarchy::Hierarchy;
 use super::meter::{metered, weight};
 
 /// Padding may be missing, and the last bits may be anything: as Go reads base64.
@@ -110,6 +111,22 @@ fn range<'b, 'v>(arguments: &[CowVal<'b, 'v>]) -> Result<CowVal<'b, 'v>, Executi
     let size = usize::try_from(int(rest.first())?).unwrap_or_default();
     meter.charge(size.saturating_mul(4))?;
     Ok(CowVal::owned(CelList::from((0..size).map(number).collect::<Vec<_>>())))
+}
+
+/// `@has(value, field)`: `has(value.field)`. A value without entries lacks them all; a list, or a hierarchy, has none to lack.
+pub(super) fn has<'b, 'v>(arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
+    let [value, field] = arguments.as_slice() else {
+        return Err(WRONG);
+    };
+    let is_present = match value.as_container() {
+        Some(map) if *value.get_type() == MAP_TYPE => map.contains(field.as_ref())?,
+        Some(_) => return Err(ExecutionError::function_error("has", "not a map")),
+        None if value.downcast_ref::<Hierarchy>().is_some() => {
+            return Err(ExecutionError::function_error("has", "not a map"));
+        }
+        None => false,
+    };
+    Ok(CowVal::owned(CelBool::from(is_present)))
 }
 
 fn pair<'v>(key: Box<dyn Val + 'v>, value: &(dyn Val + 'v)) -> Box<dyn Val + 'v> {

@@ -96,7 +96,10 @@ fn translate(pattern: &str) -> String {
         match letter {
             '\\' => match letters.next() {
                 Some('Q') if !in_class => quote(&mut letters, &mut out),
-                Some(escaped) => escape(escaped, in_class, &mut out),
+                Some(escaped) => {
+                    escape(escaped, in_class, &mut out);
+                    copy_name(escaped, &mut letters, &mut out);
+                }
                 None => out.push('\\'),
             },
             '[' if !in_class => {
@@ -119,6 +122,7 @@ fn translate(pattern: &str) -> String {
                 in_class = false;
                 out.push(']');
             }
+            '{' if !in_class && !is_repetition(letters.clone()) => out.push_str(r"\{"),
             '[' | '&' | '~' if in_class => {
                 out.push('\\');
                 out.push(letter);
@@ -128,6 +132,27 @@ fn translate(pattern: &str) -> String {
         }
     }
     out
+}
+
+/// Copies the name of a class, or the number of a letter, that stands in brackets behind its escape.
+fn copy_name(escaped: char, letters: &mut std::iter::Peekable<std::str::Chars<'_>>, out: &mut String) {
+    if matches!(escaped, 'p' | 'P' | 'x') && letters.peek() == Some(&'{') {
+        out.extend(std::iter::from_fn(|| letters.next_if(|&letter| letter != '}')));
+    }
+}
+
+/// Do `2}`, `2,}` or `2,3}` follow a bracket? What else follows makes it a letter.
+fn is_repetition(mut letters: std::iter::Peekable<std::str::Chars<'_>>) -> bool {
+    let digits = |letters: &mut std::iter::Peekable<std::str::Chars<'_>>| {
+        std::iter::from_fn(|| letters.next_if(char::is_ascii_digit)).count()
+    };
+    if digits(&mut letters) == 0 {
+        return false;
+    }
+    if letters.next_if_eq(&',').is_some() {
+        digits(&mut letters);
+    }
+    letters.next() == Some('}')
 }
 
 /// Does the text end in the beginning of `[:alpha:]`?
@@ -201,6 +226,14 @@ mod tests {
             (r"^\x41\.\[$", "A.[", true),
             (r"^\pL\p{Greek}$", "xα", true),
             (r"a$", "a\n", false),
+            ("a{", "a{", true),
+            ("^a{,2}$", "a{,2}", true),
+            ("^a{,2}$", "aa", false),
+            ("^x{}y}$", "x{}y}", true),
+            ("^a{2,}b{1,2}c{2}$", "aaabbcc", true),
+            (r"^\p{Greek}{2}$", "αβ", true),
+            ("^[{}]$", "{", true),
+            (r"a\Bb", "ab", true),
         ] {
             assert_eq!(Pattern::compile(pattern).unwrap().0.is_match(text), expected, "{pattern} {text:?}");
         }

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use proptest::prelude::*;
+
 use super::*;
 
 /// What becomes of an expression of a Cerbos policy on the sample.
@@ -129,4 +131,72 @@ fn names_that_are_bound_to_each_other_do_not_nest() {
     let variables = Variables::new(&definitions, OnError::Error);
     let answer = Sample::default().with_scope(|scope| condition.test(&Scope { variables: Some(&variables), ..*scope }));
     assert_eq!(answer, Ok(true));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_call_makes_the_evaluation_panic(
+        name in prop::sample::select(vec![
+            "substring", "indexOf", "lastIndexOf", "charAt", "split", "replace", "join", "format", "slice", "flatten", "sort", "distinct",
+            "reverse", "trim", "matches", "hierarchy", "commonAncestors", "inIPAddrRange", "intersect", "except", "isSubset", "spiffeID",
+            "spiffeTrustDomain", "spiffeMatchOneOf", "duration", "timestamp", "lists.range", "math.greatest", "math.bitShiftLeft", "math.abs",
+            "base64.decode", "strings.quote", "string", "int", "bytes", "transformMap", "transformList", "sortBy", "getHours", "size",
+        ]),
+        target in operand(),
+        arguments in prop::collection::vec(operand(), 0..4),
+    ) {
+        for text in [
+            format!("{name}({}) == {target}", arguments.join(", ")),
+            format!("{target}.{name}({}) == {target}", arguments.join(", ")),
+            format!("{target}.{name}(i, v, {}) == {target}", arguments.join(", ")),
+        ] {
+            if let Ok(condition) = Condition::compile(&text, &Environment::cerbos()) {
+                prop_assert_ne!(Sample::default().test(&condition), Err(EvaluationError::Internal), "{}", text);
+            }
+        }
+    }
+}
+
+/// Something to call a function with.
+fn operand() -> impl Strategy<Value = String> {
+    prop::sample::select(vec![
+        "''",
+        "'aé'",
+        "'%s%.3f'",
+        "'a.b'",
+        "'spiffe://a/b'",
+        "'1h'",
+        "'2021-01-01T00:00:00Z'",
+        "'UTC'",
+        "0",
+        "-1",
+        "1",
+        "2",
+        "9223372036854775807",
+        "1u",
+        "1.5",
+        "true",
+        "null",
+        "[]",
+        "['a', 'b']",
+        "[1, 2.0, 'x']",
+        "[[1], [2, [3]]]",
+        "{}",
+        "{'a': 1}",
+        "P.id",
+        "P.attr.tags",
+        "R.attr.size",
+        "R.attr",
+        "i",
+        "v",
+        "b'a'",
+        "hierarchy('a.b')",
+        "spiffeID('spiffe://a/b')",
+        "now()",
+        "duration('1s')",
+        "R.attr.missing",
+    ])
+    .prop_map(str::to_owned)
 }

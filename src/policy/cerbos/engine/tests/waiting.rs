@@ -16,7 +16,7 @@ fn before(policies: Policies, ask: &Ask) -> String {
         engine.judge(facts(input, NOON), &ask.actions[0], Some(Unread { concerns: &concerns, attributes: true }))
     });
     match judgement.judged {
-        Judged::Allow(rule) => format!("allow {}", &rule.as_str()[rule.as_str().len() - 1..]),
+        Judged::Allow(rule) => format!("allow {}", rule.as_str().chars().last().unwrap()),
         Judged::Deny(reason, _) => reason.code().to_owned(),
         Judged::NeedsBody => "needs_body".to_owned(),
     }
