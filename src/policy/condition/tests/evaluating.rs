@@ -293,7 +293,7 @@ fn a_value_without_entries_lacks_them_all_in_cerbos_conditions() {
             ("[P.attr.map].exists(t, has(t.text) && !has(t.text.x) && !has(t.zzz))", "true"),
             ("[P.attr.map].exists(t, has(t.zzz.x))", "error: a map lacks the key that is asked for"),
             ("[P.attr.tags].exists(t, has(t.x))", "error: `has` refuses its arguments"),
-            ("[hierarchy('a')].exists(t, has(t.x))", "error: `has` refuses its arguments"),
+            ("[dyn(hierarchy('a'))].exists(t, has(t.x))", "error: `has` refuses its arguments"),
         ],
     );
 }
