@@ -3,7 +3,10 @@
 use cogward::{
     config::Settings,
     diagnostic::Report,
-    policy::{PolicySet, World},
+    policy::{
+        PolicySet, World,
+        suite::{Suites, TestFolder, Vocabulary},
+    },
     token::ProviderId,
     yaml::SourceFile,
 };
@@ -108,6 +111,14 @@ fn compile_policies(text: &str, page: &[Block]) -> Report {
     PolicySet::compile(&files, &world).1
 }
 
+/// Reads HTTP cases.
+fn read_tests(text: &str) -> Report {
+    let folder = TestFolder { suites: vec![file(text)], fixtures: Vec::new() };
+    let (providers, denials) = ([ProviderId::new("main")], cogward::gate::denials());
+    let known = Vocabulary { providers: &providers, denials: &denials };
+    Suites::read(&[folder], known).map_or_else(|report| report, |_| Report::default())
+}
+
 /// Compiles every example of a page; there must be some.
 fn check(path: &str) {
     let page = blocks(&read(path));
@@ -115,7 +126,13 @@ fn check(path: &str) {
     assert!(!page.is_empty(), "{path} has no example");
     let mut faults = String::new();
     for Block { line, text } in &page {
-        let report = if is_policy(text) { compile_policies(text, &page) } else { compile_settings(text) };
+        let report = if text.contains("\ncases:") {
+            read_tests(text)
+        } else if is_policy(text) {
+            compile_policies(text, &page)
+        } else {
+            compile_settings(text)
+        };
         if !report.is_empty() {
             faults.push_str(&format!("{path}:{line}\n{report}\n\n"));
         }

@@ -94,10 +94,11 @@ fn a_test_that_fails_is_told_with_what_was_expected_and_ends_with_2() {
 #[test]
 fn a_suite_that_cannot_be_read_is_told_with_its_place_and_ends_with_3() {
     let folder = repository();
-    fs::write(folder.path().join("album_test.yaml"), SUITE.replace("[album]", "[record]")).unwrap();
+    let resources = folder.path().join("testdata/resources.json");
+    fs::write(&resources, RESOURCES.replace("{ \"album\"", "{ \"record\"")).unwrap();
     let (code, said) = test(folder.path(), &[]);
     assert_eq!(code, Some(3), "{said}");
-    assert!(said.contains("there is no resource `record`") && said.contains("album_test.yaml:4:12"), "{said}");
+    assert!(said.contains("there is no resource `album`") && said.contains("album_test.yaml:4:12"), "{said}");
     fs::write(folder.path().join("album.yaml"), "apiVersion: api.cerbos.dev/v1\nresourcePolicy: {}\n").unwrap();
     assert_eq!(test(folder.path(), &[]).0, Some(3));
     assert_eq!(test(&folder.path().join("missing"), &[]).0, Some(3));
@@ -149,7 +150,7 @@ fn a_change_that_fails_a_test_is_rejected_and_what_passed_serves() {
     });
     let told = rejected.to_string();
     assert!(told.contains("S015") && told.contains("the page stays open"), "{told}");
-    assert!(gateway.log().contains("the page stays open"));
+    eventually("the log names the case", || gateway.log().contains("the page stays open").then_some(()));
     assert_eq!(gateway.get_anonymously("/page").status, 200);
 
     gateway.write("policies/page_test.yaml", &CASES.replace("{ allow: page }", "{ status: 401 }"));
