@@ -8,7 +8,7 @@ from cerbos_expressions import BROKEN, Expression, Grammar, quoted
 
 KINDS = ["contact", "leave_request", "album:object", "doc"]
 ACTIONS = ["read", "update", "delete", "create", "list", "view", "view:public", "view:private", "view:public:brief", "x", "x:1", "approve", "p1", "q2", "m", "view2", "viEw2", "Read", "remind"]
-ACTION_GLOBS = ["*", "view:*", "view:**", "*:public", "x*", "{p,q}*", "{m,n}", "v?ew2", "[rd]e*", "[!a]*", "r*", "view:*:brief", "**", "*e", "view*", "view**", "[a-m]*", "*:*", "x:?", "{view,x}:*"]
+ACTION_GLOBS = ["*", "view:*", "view:**", "*:public", "x*", "{p,q}*", "{m,n}", "v?ew2", "[pq][12]", "[rd]e*", "[!a]*", "r*", "view:*:brief", "**", "*e", "view*", "view**", "[a-m]*", "*:*", "x:?", "{view,x}:*"]
 ROLES = ["user", "admin", "manager", "guest", "auditor", "team:x", "Admin"]
 SCOPES = ["", "acme", "acme.hr", "acme.hr.uk", "acme.it", "zeta"]
 ODD_SCOPES = ["acme.zz", "nope", "acme.hr.fr", "zeta.a", "acme.hr.uk.london"]
