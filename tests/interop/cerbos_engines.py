@@ -171,6 +171,7 @@ class Cogward(Engine):
             "audit": {"destination": {"file": "audit.log"}},
             "identity": {"providers": [{"id": "main", "cognito": {
                 "user_pool_id": "eu-west-1_EXAMPLE", "client_ids": ["example"], "jwks": {"file": "keys.json"}}}]},
+            "upstreams": [{"id": "unused", "endpoints": [f"http://127.0.0.1:{self.port}"]}],
             "policies": {"path": "policies", "allow_empty": True, "cerbos": {
                 "profile": "cerbos-0.51", "globals": GLOBALS, "schema_enforcement": enforcement, "lenient_scope_search": lenient}},
             "decision_api": {"cerbos": {
