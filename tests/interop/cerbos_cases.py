@@ -169,11 +169,11 @@ class Cases:
 
     def derived(self):
         files, self.derived_sets = {}, {}
-        for name in self.some(["common_roles", "hr_roles"], 0, 2):
+        for name in self.some(["common_roles", "hr_roles"], 0 if self.chance(0.2) else 1, 2):
             definitions = []
             for role in self.random.sample([f"{name[:2]}_owner", f"{name[:2]}_peer", f"{name[:2]}_boss"], self.random.randint(1, 3)):
                 grammar = self.grammar()
-                made = {"name": role, "parentRoles": ["*"] if self.chance(0.15) else self.some(ROLES)}
+                made = {"name": role, "parentRoles": ["*"] if self.chance(0.2) else self.some(ROLES, 1, 4)}
                 if self.chance(0.8):
                     made["condition"] = {"match": self.condition(grammar)}
                 definitions.append(made)
@@ -242,10 +242,10 @@ class Cases:
             body["scopePermissions"] = self.permissions[scope]
         body |= self.variables(grammar)
         rules = []
-        for resource in self.some(KINDS + ["*", "album:*", "{doc,contact}", "d?c"], 1, 2):
+        for resource in self.some(KINDS + ["*", "*", "album:*", "{doc,contact}", "d?c", "*o*"], 1, 3):
             actions = []
             for at in range(self.random.randint(1, 3)):
-                action = {"action": self.random.choice(ACTIONS + ACTION_GLOBS), "effect": self.effect()}
+                action = {"action": "*" if self.chance(0.15) else self.random.choice(ACTIONS + ACTION_GLOBS), "effect": self.effect()}
                 if self.chance(0.6):
                     action["condition"] = {"match": self.condition(grammar)}
                 if self.chance(0.3):
@@ -292,7 +292,7 @@ class Cases:
                     # Every parent is there.
                     if scope == "" or (self.chance(0.75) and (parent := scope.rpartition(".")[0]) is not None and (not parent or f"{kind}/{version}/{parent}" in files)):
                         files[f"{kind}/{version}/{scope}"] = self.resource_policy(kind, version, scope)
-        for principal in self.some(PRINCIPALS, 0, 2):
+        for principal in self.some(PRINCIPALS, 0 if self.chance(0.3) else 1, 2):
             for scope in scopes:
                 version = self.random.choice(VERSIONS)
                 parents = [f"principal/{principal}/{version}/{'.'.join(scope.split('.')[:upto])}" for upto in range(scope.count(".") + 1)] if scope else []
