@@ -13,7 +13,8 @@ def plain(value):
     if isinstance(value, bool) or value is None or isinstance(value, str):
         return value
     if isinstance(value, (int, float)):
-        return int(value) if isinstance(value, float) and math.isfinite(value) and value == int(value) else value
+        # Beyond 2^53 a number is only what a double makes of its digits.
+        return int(float(value)) if math.isfinite(value) and value == int(value) else value
     if isinstance(value, (list, tuple)):
         return [plain(one) for one in value]
     return {name: plain(one) for name, one in value.items()}
