@@ -5,6 +5,7 @@
 mod demo;
 mod healthcheck;
 mod serve;
+mod test;
 mod token;
 mod validate;
 
@@ -19,6 +20,8 @@ pub enum ExitStatus {
     Good,
     /// It could not run: an address is taken, a file cannot be read.
     CouldNotRun,
+    /// A policy test failed.
+    TestsFailed,
     /// Settings or policies do not compile.
     DoesNotCompile,
     /// The arguments make no sense.
@@ -30,6 +33,7 @@ impl From<ExitStatus> for ExitCode {
         match status {
             ExitStatus::Good => Self::SUCCESS,
             ExitStatus::CouldNotRun => Self::from(1),
+            ExitStatus::TestsFailed => Self::from(2),
             ExitStatus::DoesNotCompile => Self::from(3),
             ExitStatus::Usage => Self::from(64),
         }
@@ -52,6 +56,8 @@ enum Command {
     Demo(demo::DemoArguments),
     /// Compile settings and policies, and tell every problem
     Validate(validate::ValidateArguments),
+    /// Run the policy tests (`*_test.yaml`) beside the policies: Cerbos suites and HTTP cases
+    Test(test::TestArguments),
     /// Mint a token with the demo's key, for local tests
     Token(token::TokenArguments),
     /// Ask a running gateway whether it is ready; exit 0 or 1
@@ -90,6 +96,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitStatus {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Validate(arguments) => validate::run(&arguments),
+        Command::Test(arguments) => test::run(&arguments),
         Command::Token(arguments) => token::run(&arguments),
         Command::Healthcheck(arguments) => healthcheck::run(&arguments),
     }

@@ -28,6 +28,7 @@ use http::HeaderName;
 use crate::{
     diagnostic::{Diagnostic, Report},
     identity::{CredentialSource, Origin},
+    policy::cerbos::Options,
     request::TrustedProxies,
     token::Provider,
     yaml::{self, Cursor, SourceFile},
@@ -233,8 +234,10 @@ pub struct Policies {
     pub poll: Duration,
     /// Accepts a folder without any route.
     pub allow_empty: bool,
-    /// The version of resource policies that is asked for, where none is named.
-    pub default_policy_version: String,
+    /// Policies that fail a test beside them do not serve.
+    pub test_on_reload: bool,
+    /// How Cerbos policies are read.
+    pub cerbos: Options,
 }
 
 /// Where audit lines go.

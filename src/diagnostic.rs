@@ -123,6 +123,15 @@ impl Report {
         }
     }
 
+    /// Adds those findings of another report that are not here yet: of two readers that met the same.
+    pub fn append_new(&mut self, other: Self) {
+        for finding in other.findings {
+            if !self.findings.contains(&finding) {
+                self.push(finding);
+            }
+        }
+    }
+
     /// True when some finding is an error: the files must not be used.
     pub fn has_errors(&self) -> bool {
         self.findings.iter().any(|finding| finding.severity == Severity::Error)

@@ -9,6 +9,7 @@ mod metering;
 mod permit;
 pub mod source;
 mod state;
+mod trial;
 pub mod vocabulary;
 
 pub use cross_origin::{CrossOrigin, Preflight};
@@ -16,6 +17,7 @@ pub use denial::{Denial, Face, RetryAfter};
 pub use metering::Tally;
 pub use permit::Permit;
 pub use state::{Generation, Live};
+pub use trial::{Trial, denials};
 
 use std::sync::Arc;
 

@@ -1,11 +1,11 @@
 //! May they?
 //!
-//! Compiles policy files into one rule table and decides queries on it. Deny by default; an evaluation error is never a silent `false`.
+//! Compiles policy files and decides queries on them. Deny by default; an evaluation error is never a silent `false`.
 //! Knows no pingora, no clock, no file system: files arrive as text, `now` as an argument.
-//! Native rules and Cerbos policies are two ways to write the rows of that table; there is one evaluator.
+//! The rules of a route are asked first; where it names a resource, these only deny, and the Cerbos policies decide. Conditions have one evaluator.
 
 mod attribute;
-mod cerbos;
+pub mod cerbos;
 mod codes;
 mod compile;
 pub mod condition;
@@ -16,7 +16,9 @@ mod observe;
 mod read;
 mod route;
 mod rule;
+pub mod suite;
 
+pub use cerbos::SchemaFile;
 pub use codes::CODES;
 pub use compile::World;
 pub use decision::{Body, Decision, DenyReason, Query, RuleId};
@@ -32,6 +34,7 @@ use std::sync::Arc;
 use http::Method;
 
 use crate::{diagnostic::Report, request::RequestView, yaml::SourceFile};
+use cerbos::{Engine, Judged};
 use route::RouteTable;
 use rule::{Asked, Guard, Malformed, Row, Verdict};
 
@@ -40,6 +43,7 @@ use rule::{Asked, Guard, Malformed, Row, Verdict};
 pub struct PolicySet {
     routes: Vec<Arc<Route>>,
     table: RouteTable,
+    cerbos: Engine,
 }
 
 impl PolicySet {
@@ -51,6 +55,11 @@ impl PolicySet {
     /// The routes, in the order of the files.
     pub fn routes(&self) -> &[Arc<Route>] {
         &self.routes
+    }
+
+    /// The Cerbos policies, for whoever asks them without a route.
+    pub fn cerbos(&self) -> &Engine {
+        &self.cerbos
     }
 
     /// Finds the route that takes a request: by host, then path, then method.
@@ -92,8 +101,10 @@ impl PolicySet {
                 return Decision::Deny(reason);
             }
         };
-        let table = route.resource.as_ref().map_or(&route.rules, |resource| &*resource.policy);
-        match table.grant(&asked) {
+        if asked.has_resource() {
+            return self.judge(&asked, may_deny, seen);
+        }
+        match route.rules.grant(&asked) {
             // SECURITY: held by `an_allow_that_needs_no_body_waits_for_a_deny_that_does`.
             Verdict::Allow(_) if may_deny => Decision::NeedsBody,
             Verdict::Allow(row) => {
@@ -105,6 +116,34 @@ impl PolicySet {
                 Decision::Deny(reason)
             }
             Verdict::NeedsBody => Decision::NeedsBody,
+        }
+    }
+
+    /// Asks the Cerbos policies about the resource of a route, once its guard-rails have been asked.
+    fn judge(&self, asked: &Asked<'_>, may_deny: bool, seen: &mut Findings) -> Decision {
+        let Some(judgement) = asked.judge(&self.cerbos) else {
+            // SECURITY: held by `a_resource_whose_scope_is_absent_is_not_decided_by_the_root`.
+            return Decision::Deny(DenyReason::NoRule);
+        };
+        let judged = match judgement.judged {
+            Judged::NeedsBody => return Decision::NeedsBody,
+            // SECURITY: held by `an_allow_that_needs_no_body_waits_for_a_deny_that_does`.
+            Judged::Allow(_) if may_deny => return Decision::NeedsBody,
+            judged @ (Judged::Allow(_) | Judged::Deny(..)) => judged,
+        };
+        seen.owner_source = asked.owner_source();
+        let allowed = matches!(judged, Judged::Allow(_));
+        seen.other_profile = judgement.disputed.then_some(if allowed { "deny" } else { "allow" });
+        match judged {
+            Judged::Allow(rule) => {
+                seen.rule = Some(rule.clone());
+                Decision::Allow(rule)
+            }
+            Judged::Deny(reason, rule) => {
+                seen.rule = rule;
+                Decision::Deny(reason)
+            }
+            Judged::NeedsBody => Decision::NeedsBody,
         }
     }
 }
@@ -132,3 +171,5 @@ impl Findings {
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+use tests::corpora;

@@ -27,7 +27,7 @@ use status::now;
 use watch::Watch;
 
 pub use certificates::only_tls_is_wrong;
-pub use compile::{CODES, Compiled, OutlineStep, Parts, PoliciesStep, SettingsStep, Steps, compile};
+pub use compile::{CODES, Compiled, OutlineStep, Parts, PoliciesStep, SettingsStep, Steps, Tested, TestsStep, compile};
 pub use keys::{KeyFault, KeyRequests, Refetch};
 pub use status::{KeyStatus, News, Rejected, SharedStatus, Status};
 pub use trust::Trust;
@@ -91,7 +91,7 @@ impl Reload {
         let serving = Parts {
             number: 1,
             settings: Arc::new(settings),
-            policies: Arc::new(policies),
+            policies,
             trust: trust.into(),
             keys: Arc::new(keys.ring()),
             tls: tls.into(),
@@ -201,7 +201,7 @@ impl<P: Send + Sync + 'static> Task<P> {
         self.watch.set(compile::places(&self.surroundings.path, &settings));
         (self.seen, self.serves) = (fingerprint, fingerprint);
         self.serving.settings = Arc::new(settings);
-        self.serving.policies = Arc::new(policies);
+        self.serving.policies = policies;
         self.serving.trust = trust.into();
         // A listener that is gone from the files serves on with what it has, until the restart that it needs.
         let listeners = continued.iter().zip(self.serving.tls.iter());

@@ -4,9 +4,11 @@
 
 mod files;
 mod systemd;
+mod trial;
 mod upgrade;
 
 pub use files::{compile, read_settings};
+pub use trial::{Place, test};
 pub use upgrade::Start;
 
 use std::{

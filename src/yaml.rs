@@ -84,6 +84,17 @@ impl Node {
         self.as_map()?.iter().find(|(name, _)| name == key).map(|(_, value)| value)
     }
 
+    /// The same value with what each merge key (`<<`) brings: the entries of a map, or of each map of a list, below those that the map has
+    /// itself; of two that are brought the first counts (<https://yaml.org/type/merge.html>). A `<<` that holds neither stays as it is.
+    #[must_use]
+    pub fn merged(self) -> Self {
+        match self {
+            Self::List(items) => Self::List(items.into_iter().map(Self::merged).collect()),
+            Self::Map(entries) => Self::Map(merged(entries)),
+            Self::Null | Self::Bool(_) | Self::Integer(_) | Self::Float(_) | Self::Text(_) | Self::Expanded(_) => self,
+        }
+    }
+
     /// The same value as JSON; `None` for a number that JSON cannot hold.
     pub fn to_json(&self) -> Option<serde_json::Value> {
         Some(match self {
@@ -112,6 +123,27 @@ impl Node {
         }
     }
 }
+
+fn merged(entries: Vec<(String, Node)>) -> Vec<(String, Node)> {
+    let (mut own, mut brought) = (Vec::with_capacity(entries.len()), Vec::new());
+    for (key, value) in entries {
+        let value = value.merged();
+        let is_map = |node: &Node| node.as_map().is_some();
+        let brings = key == MERGE && (is_map(&value) || value.as_list().is_some_and(|maps| maps.iter().all(is_map)));
+        if !brings {
+            own.push((key, value));
+            continue;
+        }
+        let maps = value.as_list().unwrap_or(std::slice::from_ref(&value));
+        brought.extend(maps.iter().filter_map(Node::as_map).flatten().cloned());
+    }
+    let mut names: HashSet<String> = own.iter().map(|(key, _)| key.clone()).collect();
+    own.extend(brought.into_iter().filter(|(key, _)| names.insert(key.clone())));
+    own
+}
+
+/// The key that brings the entries of other maps.
+const MERGE: &str = "<<";
 
 /// Parses one document.
 ///

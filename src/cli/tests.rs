@@ -13,7 +13,8 @@ What `--help` says of `cogward` and of each command. This page is rendered from 
 |---|---|
 | 0 | done; of `healthcheck`: ready |
 | 1 | could not run: an address is taken, a certificate or the audit file cannot be had; of `healthcheck`: not ready |
-| 3 | settings, policies or key files do not compile, or cannot be read |
+| 2 | of `test`: a test failed |
+| 3 | settings, policies, policy tests or key files do not compile, or cannot be read |
 | 64 | the arguments make no sense |
 
 `COGWARD_LOG` sets the level of the log: `off`, `error`, `warn`, `info`, `debug` or `trace`. The demo's key is kept below

@@ -1,7 +1,7 @@
 //! The codes of the settings compiler. A code never changes its meaning.
 
 /// Each code of this module, and what it says. Listed in `docs/diagnostics.md`.
-pub const CODES: [(&str, &str); 34] = [
+pub const CODES: [(&str, &str); 33] = [
     ("C001", "an environment variable is not set and has no default"),
     ("C002", "a `${...}` is not closed or names no variable"),
     ("C003", "a value is not a duration"),
@@ -29,8 +29,7 @@ pub const CODES: [(&str, &str); 34] = [
     ("C025", "warning: cookie origins are listed and no cookie is a credential"),
     ("C026", "a value is not an endpoint of an upstream"),
     ("C027", "a value is neither `preserve` nor a host"),
-    ("C028", "a value is not supported by this version"),
-    ("C029", "a value is not a policy version"),
+    ("C029", "a value is not a policy version, a scope or a global"),
     ("C030", "warning: the principal claim can change hands"),
     ("C031", "a signature algorithm is not accepted"),
     ("C040", "`tls` of an upstream stands beside an endpoint that is plain http"),

@@ -10,10 +10,11 @@ use http::HeaderName;
 use super::{
     IdentityHeader, Settings, headers,
     interpolate::{self, Environment},
-    policies::{PATH, POLICY_VERSION},
+    policies::{self, PATH},
     read::beside,
 };
 use crate::{
+    policy::cerbos::Options,
     token::ProviderId,
     yaml::{self, Cursor, Node, SourceFile},
 };
@@ -25,8 +26,8 @@ pub struct Outline {
     pub policies: PathBuf,
     /// Accepts a folder without any route.
     pub allow_empty: bool,
-    /// The version of resource policies that decides.
-    pub policy_version: String,
+    /// How Cerbos policies are read.
+    pub cerbos: Options,
     /// The providers, in the order of the settings.
     pub providers: Vec<ProviderId>,
     /// The upstreams, in the order of the settings.
@@ -43,7 +44,7 @@ impl Settings {
         Outline {
             policies: self.policies.path.clone(),
             allow_empty: self.policies.allow_empty,
-            policy_version: self.policies.default_policy_version.clone(),
+            cerbos: self.policies.cerbos.clone(),
             providers: self.identity.providers.iter().map(|one| one.provider.id.clone()).collect(),
             upstreams: self.upstreams.iter().map(|upstream| upstream.id.clone()).collect(),
             identity_headers: names(&self.identity_headers),
@@ -65,12 +66,11 @@ impl Outline {
         let identity = node.get("identity");
         let policies = node.get("policies");
         let said = |key| policies?.get(key)?.as_text();
-        let version = policies.and_then(|policies| policies.get("cerbos")?.get("default_policy_version")?.as_text());
         let allow_empty = policies.and_then(|policies| policies.get("allow_empty"));
         Some(Self {
             policies: beside(&file.name, said("path").unwrap_or(PATH)),
             allow_empty: allow_empty.is_some_and(|node| *node == Node::Bool(true)),
-            policy_version: version.unwrap_or(POLICY_VERSION).to_owned(),
+            cerbos: cerbos(file, policies),
             providers: ids(identity.and_then(|identity| identity.get("providers"))).map(ProviderId::new).collect(),
             upstreams: ids(node.get("upstreams")).map(str::to_owned).collect(),
             identity_headers: names(&identity_headers(file, &node)),
@@ -92,6 +92,12 @@ fn identity_headers(file: &SourceFile, node: &Node) -> Vec<IdentityHeader> {
     read.flatten().unwrap_or_else(headers::defaults)
 }
 
+fn cerbos(file: &SourceFile, policies: Option<&Node>) -> Options {
+    let silent = yaml::Source::new(&file.name, &file.text);
+    let read = policies.and_then(|policies| policies.get("cerbos"));
+    read.and_then(|node| policies::cerbos(&Cursor::top(&silent, node))).unwrap_or_default()
+}
+
 fn items(list: Option<&Node>) -> impl Iterator<Item = &Node> {
     list.and_then(Node::as_list).into_iter().flatten()
 }
@@ -109,7 +115,7 @@ mod tests {
   credentials: [bearer, { header: X-Token }]
 upstreams: [{ id: app, endpoints: ['http://127.0.0.1:9000'] }]
 identity_headers: { X-Who: id }
-policies: { path: '${FOLDER:-rules}', allow_empty: true, cerbos: { default_policy_version: v2 } }
+policies: { path: '${FOLDER:-rules}', allow_empty: true, cerbos: { default_policy_version: v2, profile: cerbos-0.51, globals: { env: test } } }
 ";
 
     fn file(text: &str) -> SourceFile {

@@ -1,18 +1,18 @@
-//! The section `policies`: where they are, how they are watched, and how resource policies are read.
-//!
-//! Some keys have one accepted value in this version. They are read all the same: a value that would be ignored is refused.
+//! The section `policies`: where they are, how they are watched, and how Cerbos policies are read.
 
 use super::{
     Policies,
     bounds::POLL,
     read::{beside, duration, or, path, word},
 };
-use crate::yaml::Cursor;
+use crate::{
+    policy::cerbos::{Options, Profile, SchemaEnforcement, is_scope},
+    yaml::Cursor,
+};
+use serde_json::{Map, Value};
 
 /// The folder where `policies.path` is left out.
 pub(super) const PATH: &str = "../policies";
-/// The version of resource policies that is asked for, where none is named.
-pub(super) const POLICY_VERSION: &str = "default";
 
 /// Reads the section of `file`; every key has a default.
 pub(super) fn policies(at: Option<&Cursor<'_>>, file: &str) -> Option<Policies> {
@@ -21,68 +21,72 @@ pub(super) fn policies(at: Option<&Cursor<'_>>, file: &str) -> Option<Policies> 
             path: beside(file, PATH),
             poll: POLL.default.duration(),
             allow_empty: false,
-            default_policy_version: POLICY_VERSION.to_owned(),
+            test_on_reload: false,
+            cerbos: Options::default(),
         });
     };
     let mut map = at.map()?;
     let path = or(&mut map, "path", || beside(file, PATH), path);
     let poll = duration(&mut map, "poll", &POLL);
     let allow_empty = or(&mut map, "allow_empty", || false, Cursor::bool);
-    let test_on_reload = or(&mut map, "test_on_reload", || (), test_on_reload);
-    let version = or(&mut map, "cerbos", || POLICY_VERSION.to_owned(), cerbos);
+    let test_on_reload = or(&mut map, "test_on_reload", || false, Cursor::bool);
+    let cerbos = or(&mut map, "cerbos", Options::default, cerbos);
     map.finish();
-    test_on_reload?;
-    Some(Policies { path: path?, poll: poll?, allow_empty: allow_empty?, default_policy_version: version? })
+    Some(Policies {
+        path: path?,
+        poll: poll?,
+        allow_empty: allow_empty?,
+        test_on_reload: test_on_reload?,
+        cerbos: cerbos?,
+    })
 }
 
-fn test_on_reload(at: &Cursor<'_>) -> Option<()> {
-    if at.bool()? {
-        not_supported(at, "running policy tests on reload", "set `test_on_reload: false` or leave it out");
-        return None;
-    }
-    Some(())
-}
-
-/// Reads `policies.cerbos`, and gives the default policy version.
-fn cerbos(at: &Cursor<'_>) -> Option<String> {
+/// Reads `policies.cerbos`.
+pub(super) fn cerbos(at: &Cursor<'_>) -> Option<Options> {
+    let default = Options::default();
     let mut map = at.map()?;
-    let profile = or(&mut map, "profile", || (), |at| word(at, &[("strict", ())]));
-    let globals = or(&mut map, "globals", || (), globals);
-    let schemas = or(&mut map, "schema_enforcement", || (), schema_enforcement);
-    let lenient = or(&mut map, "lenient_scope_search", || (), lenient_scope_search);
-    let version = or(&mut map, "default_policy_version", || POLICY_VERSION.to_owned(), policy_version);
-    let scope = or(&mut map, "default_scope", || (), default_scope);
+    let profile = or(&mut map, "profile", || default.profile, |at| word(at, &Profile::WORDS));
+    let globals = or(&mut map, "globals", || default.globals, globals);
+    let enforcement =
+        or(&mut map, "schema_enforcement", || default.schema_enforcement, |at| word(at, &SchemaEnforcement::WORDS));
+    let lenient = or(&mut map, "lenient_scope_search", || default.lenient_scope_search, Cursor::bool);
+    let version = or(&mut map, "default_policy_version", || default.default_policy_version, policy_version);
+    let scope = or(&mut map, "default_scope", || default.default_scope, default_scope);
     map.finish();
-    profile.and(globals).and(schemas).and(lenient).and(scope).and(version)
+    Some(Options {
+        profile: profile?,
+        globals: globals?,
+        schema_enforcement: enforcement?,
+        lenient_scope_search: lenient?,
+        default_policy_version: version?,
+        default_scope: scope?,
+    })
 }
 
-fn not_supported(at: &Cursor<'_>, what: &str, help: &str) {
-    at.error_with_help("C028", format!("{what} is not supported by this version"), help);
-}
-
-fn globals(at: &Cursor<'_>) -> Option<()> {
-    if at.node().as_map().is_some_and(<[_]>::is_empty) {
-        return Some(());
+/// Names and any values; a null is a value like others.
+fn globals(at: &Cursor<'_>) -> Option<Map<String, Value>> {
+    let mut globals = Map::new();
+    for (name, value) in at.node().as_map().or_else(|| at.map().map(|_| [].as_slice()))? {
+        let inner = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
+        if !name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_') || !name.chars().all(inner) {
+            at.error_with_help(
+                "C029",
+                format!("`{name}` is not the name of a global"),
+                "a name is letters, digits and `_`, and starts with no digit",
+            );
+            return None;
+        }
+        let Some(value) = value.to_json() else {
+            at.error_with_help(
+                "C029",
+                format!("the global `{name}` is a number that JSON does not have"),
+                "write it as a text",
+            );
+            return None;
+        };
+        globals.insert(name.clone(), value);
     }
-    at.map()?;
-    not_supported(at, "naming globals", "write `globals: {}` or leave it out");
-    None
-}
-
-fn schema_enforcement(at: &Cursor<'_>) -> Option<()> {
-    let none = word(at, &[("none", true), ("warn", false), ("reject", false)])?;
-    if !none {
-        not_supported(at, "enforcing schemas", "write `schema_enforcement: none` or leave it out");
-    }
-    none.then_some(())
-}
-
-fn lenient_scope_search(at: &Cursor<'_>) -> Option<()> {
-    if at.bool()? {
-        not_supported(at, "a lenient scope search", "write `lenient_scope_search: false` or leave it out");
-        return None;
-    }
-    Some(())
+    Some(globals)
 }
 
 fn policy_version(at: &Cursor<'_>) -> Option<String> {
@@ -99,11 +103,19 @@ fn policy_version(at: &Cursor<'_>) -> Option<String> {
     Some(text.to_owned())
 }
 
-fn default_scope(at: &Cursor<'_>) -> Option<()> {
+/// `acme.hr`: words of letters, digits, `_` and `-`, joined by dots.
+fn default_scope(at: &Cursor<'_>) -> Option<String> {
     if at.node().as_text() == Some("") {
-        return Some(());
+        return Some(String::new());
     }
-    at.text()?;
-    not_supported(at, "a default scope", "write `default_scope: \"\"` or leave it out");
-    None
+    let text = at.text()?;
+    if !is_scope(text) {
+        at.error_with_help(
+            "C029",
+            format!("`{text}` is not a scope"),
+            "a scope is words of letters, digits, `_` and `-`, joined by dots, such as `acme.hr`",
+        );
+        return None;
+    }
+    Some(text.to_owned())
 }

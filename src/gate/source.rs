@@ -12,8 +12,10 @@ use std::{
 
 use aws_lc_rs::digest;
 
+pub use crate::policy::suite::TestFolder;
 use crate::{
     diagnostic::{Diagnostic, Report},
+    policy::{SchemaFile, suite::is_fixture_file},
     yaml::{MAX_BYTES, SourceFile},
 };
 
@@ -86,15 +88,49 @@ fn unread(name: &str, error: &io::Error) -> Diagnostic {
 /// Reads the policy files under `folder`, sorted by name.
 ///
 /// Links are followed. Left out: names that start with `.` (the versions that a ConfigMap mount keeps beside its links), `*_test.yaml`,
-/// `*_test.yml` and `*_test.json`, folders named `testdata`, `_schemas` at the root, and whatever is no `.yaml`, `.yml` or `.json`.
+/// `*_test.yml` and `*_test.json`, folders named `testdata`, and whatever is no `.yaml`, `.yml` or `.json`. What ends in `.json` below the folder
+/// `_schemas` at the root comes after them, see [`schemas_apart`].
 ///
 /// The report has the errors of [`read_file`], and `F005` the folder is missing or cannot be listed, `F006` too many files, `F007` too many
 /// bytes, `F008` too deep, `F009` a link that leads back to a folder above it. With any of them the files must not be used.
 pub fn read_policies(folder: &Path) -> (Vec<SourceFile>, Report) {
-    let mut walk = Walk::default();
-    let _ = walk.folder(folder, &mut Vec::new());
-    walk.files.sort_by(|one, other| one.name.cmp(&other.name));
+    let mut walk = Walk::of(folder, Wanted::Policies);
+    let schemas = folder.join(SCHEMAS);
+    if fs::metadata(&schemas).is_ok_and(|schemas| schemas.is_dir()) {
+        let found = Walk::of(&schemas, Wanted::Schemas);
+        walk.files.extend(found.files);
+        walk.report.append(found.report);
+    }
     (walk.files, walk.report)
+}
+
+/// Reads the policy tests under `folder`, by folder: files named `*_test.yaml`, `*_test.yml` and `*_test.json`, and the fixtures in the folder
+/// `testdata` beside them. The same is left out as by [`read_policies`], and the same is told.
+pub fn read_tests(folder: &Path) -> (Vec<TestFolder>, Report) {
+    let walk = Walk::of(folder, Wanted::Tests);
+    let mut folders: BTreeMap<PathBuf, TestFolder> = BTreeMap::new();
+    for file in walk.files {
+        let path = Path::new(&file.name);
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let above = path.parent().unwrap_or(Path::new(""));
+        if Wanted::Tests.takes(&name, false) {
+            folders.entry(above.to_owned()).or_default().suites.push(file);
+        } else {
+            let beside = above.parent().unwrap_or(Path::new("")).to_owned();
+            folders.entry(beside).or_default().fixtures.push(file);
+        }
+    }
+    (folders.into_values().collect(), walk.report)
+}
+
+/// What [`read_policies`] read, as policies and as schemas.
+pub fn schemas_apart<'f>(folder: &Path, files: &'f [SourceFile]) -> (&'f [SourceFile], Vec<SchemaFile<'f>>) {
+    let root = folder.join(SCHEMAS);
+    let path = |file: &'f SourceFile| Path::new(&file.name).strip_prefix(&root).ok().and_then(Path::to_str);
+    let first = files.iter().position(|file| path(file).is_some()).unwrap_or(files.len());
+    let (policies, schemas) = files.split_at_checked(first).unwrap_or((files, &[]));
+    let schema = |file| Some(SchemaFile { path: path(file)?, text: &file.text });
+    (policies, schemas.iter().filter_map(schema).collect())
 }
 
 /// Does the finding say that a folder cannot be listed? What it holds is then not known.
@@ -129,8 +165,37 @@ pub fn fingerprint<'a>(files: impl IntoIterator<Item = &'a SourceFile>, unread: 
 /// The walk met a bound and goes no further.
 struct Full;
 
-#[derive(Default)]
+/// Which files a walk reads.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    Policies,
+    Schemas,
+    Tests,
+}
+
+impl Wanted {
+    /// Is that the name of such a file, in a folder that is or is not one of fixtures?
+    fn takes(self, name: &str, in_fixtures: bool) -> bool {
+        match self {
+            Self::Policies => stem(name).is_some_and(|stem| !stem.ends_with(MARK)),
+            Self::Schemas => name.ends_with(".json"),
+            Self::Tests if in_fixtures => is_fixture_file(name),
+            Self::Tests => stem(name).is_some_and(|stem| stem.ends_with(MARK)),
+        }
+    }
+}
+
+/// The mark of a test file, before its ending.
+const MARK: &str = "_test";
+
+/// The folder of fixtures for tests.
+const FIXTURES: &str = "testdata";
+
+/// The folder of JSON Schemas, at the root of the policies.
+const SCHEMAS: &str = "_schemas";
+
 struct Walk {
+    wanted: Wanted,
     files: Vec<SourceFile>,
     report: Report,
     bytes: usize,
@@ -138,6 +203,14 @@ struct Walk {
 }
 
 impl Walk {
+    /// Reads everything below `folder`, sorted by name.
+    fn of(folder: &Path, wanted: Wanted) -> Self {
+        let mut walk = Self { wanted, files: Vec::new(), report: Report::default(), bytes: 0, entries: 0 };
+        let _ = walk.folder(folder, &mut Vec::new());
+        walk.files.sort_by(|one, other| one.name.cmp(&other.name));
+        walk
+    }
+
     /// Reads `folder`; `above` are the real paths of the folders that it is in.
     fn folder(&mut self, folder: &Path, above: &mut Vec<PathBuf>) -> Result<(), Full> {
         let name = folder.display().to_string();
@@ -209,11 +282,16 @@ impl Walk {
                 return Ok(());
             }
         };
+        let in_fixtures = !in_root && path.parent().and_then(Path::file_name).is_some_and(|folder| folder == FIXTURES);
         if kind.is_dir() {
-            let left_out = name == "testdata" || (in_root && name == "_schemas");
-            return if left_out { Ok(()) } else { self.folder(path, above) };
+            let is_left_out = match self.wanted {
+                Wanted::Policies => name == FIXTURES || (in_root && name == SCHEMAS),
+                Wanted::Schemas => false,
+                Wanted::Tests => in_fixtures || (in_root && name == SCHEMAS),
+            };
+            return if is_left_out { Ok(()) } else { self.folder(path, above) };
         }
-        if !is_policy(name) {
+        if !self.wanted.takes(name, in_fixtures) {
             return Ok(());
         }
         if self.files.len() >= MOST_FILES {
@@ -243,10 +321,11 @@ impl Walk {
     }
 }
 
-/// Endings count in any case, so that `DENY.YAML` is not silently missing; the mark of a test file counts in lower case only.
-fn is_policy(name: &str) -> bool {
-    let Some((stem, ending)) = name.rsplit_once('.') else { return false };
-    ["yaml", "yml", "json"].iter().any(|known| ending.eq_ignore_ascii_case(known)) && !stem.ends_with("_test")
+/// The name of a YAML or JSON file without its ending. Endings count in any case, so that `DENY.YAML` is not silently missing; the mark of a
+/// test file counts in lower case only.
+fn stem(name: &str) -> Option<&str> {
+    let (stem, ending) = name.rsplit_once('.')?;
+    ["yaml", "yml", "json"].iter().any(|known| ending.eq_ignore_ascii_case(known)).then_some(stem)
 }
 
 #[cfg(test)]

@@ -66,7 +66,8 @@ fn generation_of(lines: &str, routes: &str) -> Generation {
         upstreams: &["app".to_owned()],
         identity_headers: &identity_headers,
         credential_headers: &[HeaderName::from_static("x-token")],
-        policy_version: "default",
+        cerbos: &crate::policy::cerbos::Options::default(),
+        schemas: &[],
         allow_empty: false,
     };
     let (policies, report) = PolicySet::compile(
@@ -210,6 +211,13 @@ fn each_step_of_the_line_refuses_with_its_own_code() {
 }
 
 #[test]
+fn a_refused_method_is_told_those_that_are_taken() {
+    assert_eq!(denial("POST /admin", None).allow().unwrap(), "GET, HEAD");
+    assert!(Denial::connect().allow().is_some_and(|methods| methods.as_bytes().starts_with(b"GET, HEAD, POST")));
+    assert_eq!(denial("GET /nowhere", None).allow(), None);
+}
+
+#[test]
 fn a_request_that_fails_at_two_steps_is_refused_at_the_first() {
     // No route beats a bad token, a bad token beats an attribute, an attribute beats a rule.
     assert_eq!(denial("GET /nowhere", Some("x")).code(), "no_route");
@@ -350,6 +358,26 @@ fn sixty_kilobytes_of_groups_are_refused() {
     // All fields count together, and their names with them.
     assert_eq!(told_by(&roomy, &groups(82)), Err(Denial::IdentityNotRepresentable));
     assert!(told_by(&roomy, &groups(80)).is_ok());
+    // To the byte: `x-claim` and so many others.
+    let named = generation_with("identity_headers: { X-Claim: custom:claim }\nlimits: { token_bytes: 64KiB }\n");
+    let claim = |bytes: usize| told_by(&named, &json!({ "custom:claim": "c".repeat(bytes - "x-claim".len()) }));
+    assert!(claim(8 * 1024).is_ok());
+    assert_eq!(claim(8 * 1024 + 1), Err(Denial::IdentityNotRepresentable));
+}
+
+#[test]
+fn a_name_that_only_the_pool_gives_is_told() {
+    expect_told(
+        &json!({ "username": null, "cognito:username": "eve" }),
+        &[USER, ("x-auth-request-preferred-username", "eve")],
+    );
+}
+
+#[test]
+fn a_generation_shows_what_it_was_made_of() {
+    let generation = generation_with("identity_headers: { X-Who: id }\n");
+    assert!(generation.keys().get(0).is_some_and(|keys| !keys.is_empty()));
+    assert!(generation.reserved_headers().is_reserved(&HeaderName::from_static("x-who")));
 }
 
 #[test]

@@ -85,6 +85,11 @@ impl Source {
         }
     }
 
+    /// Does it stand in the body?
+    pub(crate) fn is_body(&self) -> bool {
+        matches!(self, Self::Body(_))
+    }
+
     /// What stands there.
     pub(crate) fn find<'a>(&'a self, inputs: &Inputs<'a>) -> Found<'a> {
         match self {

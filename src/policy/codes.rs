@@ -1,7 +1,7 @@
 //! The codes of the policy compiler. A code never changes its meaning.
 
 /// Each code of this module, and what it says. Listed in `docs/diagnostics.md`.
-pub const CODES: [(&str, &str); 26] = [
+pub const CODES: [(&str, &str); 34] = [
     (API_VERSION, "a file is empty, or its `apiVersion` is none that is known"),
     (NO_ROUTE, "no file defines a route"),
     (DUPLICATE, "two things that must differ have one id"),
@@ -23,10 +23,21 @@ pub const CODES: [(&str, &str); 26] = [
     (CONDITION, "a condition does not compile"),
     (UNIT, "a time or a size is none"),
     (NO_POLICY, "a route names a resource that no policy is about"),
-    (UNSUPPORTED, "a part of the Cerbos language is not decided with by this version"),
     (CERBOS, "Cerbos would refuse the policy too"),
     (CORS, "`cors` names what no browser sends, what the route does not take, or everybody together with credentials"),
     (RATE, "two limits have one name, or a claim cannot be counted by"),
+    (IMPORT, "no file has what a Cerbos policy imports"),
+    (UNKNOWN_ROLE, "a rule names a derived role that none of the policy's imports defines"),
+    (AMBIGUOUS_ROLE, "a rule names a derived role that several of the policy's imports define"),
+    (REDEFINED, "a variable or a constant of a Cerbos policy is defined twice"),
+    (CYCLE, "variables of a Cerbos policy use each other in a circle"),
+    (NAME, "a variable or a constant has a name that expressions cannot use"),
+    (UNDEFINED, "an expression names a variable or a constant that is not defined"),
+    (ANCESTOR, "a policy has a scope, and there is no policy for a scope above it"),
+    (
+        SCHEMA,
+        "a schema is missing, is none, or refers to what is not in the folder `_schemas`; a warning where schemas are not enforced",
+    ),
     (CLAIMED_OWNER, "warning: an owner is what the client merely claims, on a method that writes"),
 ];
 
@@ -51,8 +62,16 @@ pub(crate) const PREFIX: &str = "P018";
 pub(crate) const CONDITION: &str = "P019";
 pub(crate) const UNIT: &str = "P020";
 pub(crate) const NO_POLICY: &str = "P021";
-pub(crate) const UNSUPPORTED: &str = "P022";
 pub(crate) const CERBOS: &str = "P023";
 pub(crate) const CORS: &str = "P024";
 pub(crate) const RATE: &str = "P025";
+pub(crate) const IMPORT: &str = "P026";
+pub(crate) const UNKNOWN_ROLE: &str = "P027";
+pub(crate) const AMBIGUOUS_ROLE: &str = "P028";
+pub(crate) const REDEFINED: &str = "P029";
+pub(crate) const CYCLE: &str = "P030";
+pub(crate) const NAME: &str = "P031";
+pub(crate) const UNDEFINED: &str = "P032";
+pub(crate) const ANCESTOR: &str = "P033";
+pub(crate) const SCHEMA: &str = "P034";
 pub(crate) const CLAIMED_OWNER: &str = "P101";

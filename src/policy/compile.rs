@@ -1,21 +1,20 @@
 //! From policy files to a [`PolicySet`]: all files or none, and every problem of all of them.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-};
+use std::{collections::HashMap, sync::Arc};
 
-use http::{HeaderName, Method};
+use http::HeaderName;
 
 use super::{
     PolicySet,
-    attribute::Source as AttributeSource,
-    cerbos::{ResourcePolicy, read_policy},
+    cerbos::{
+        Document, Engine, Linking, Options, Profile, SchemaEnforcement, SchemaFile, Schemas, link as link_policies,
+        read_document,
+    },
     codes,
-    condition::Root,
+    condition::Environment,
     lint,
     route::{Defaults, Draft, HeaderRules, Overlap, RateLimits, ResourceBinding, Route, RouteReader, RouteTable},
-    rule::{Combine, Effect, Row, RuleTable},
+    rule::RuleTable,
 };
 use crate::{
     diagnostic::{Diagnostic, Report},
@@ -35,8 +34,10 @@ pub struct World<'a> {
     pub identity_headers: &'a [HeaderName],
     /// The header fields that carry credentials, besides `Authorization` and `Cookie`.
     pub credential_headers: &'a [HeaderName],
-    /// The version of resource policies that decides.
-    pub policy_version: &'a str,
+    /// How Cerbos policies are read.
+    pub cerbos: &'a Options,
+    /// The JSON Schemas that resource policies may refer to.
+    pub schemas: &'a [SchemaFile<'a>],
     /// Accepts files without any route.
     pub allow_empty: bool,
 }
@@ -49,23 +50,25 @@ const CERBOS: &str = "api.cerbos.dev/v1";
 /// What a file turned out to hold.
 enum Content<'a> {
     Routes(Vec<Draft<'a>>),
-    Policy(ResourcePolicy<'a>),
+    Policy(Box<Document<'a>>),
     Nothing,
 }
 
 pub(super) fn compile(files: &[SourceFile], world: &World<'_>) -> (Option<PolicySet>, Report) {
-    let parsed: Vec<_> = files.iter().map(|file| yaml::parse(&file.name, &file.text).map_err(Box::new)).collect();
+    let parsed: Vec<_> =
+        files.iter().map(|file| yaml::parse(&file.name, &file.text).map(Node::merged).map_err(Box::new)).collect();
     let sources: Vec<_> = files.iter().map(|file| Source::new(&file.name, &file.text)).collect();
-    let (mut drafts, mut policies) = (Vec::new(), Vec::new());
+    let (mut drafts, mut documents) = (Vec::new(), Vec::new());
     for (source, node) in sources.iter().zip(&parsed) {
         let Ok(node) = node else { continue };
         match read(source, node, world) {
             Content::Routes(routes) => drafts.extend(routes),
-            Content::Policy(policy) => policies.push(policy),
+            Content::Policy(document) => documents.push(*document),
             Content::Nothing => {}
         }
     }
-    let set = link(drafts, policies);
+    let set = link(drafts, link_cerbos(&documents, world));
+    drop(documents);
     let mut report = Report::default();
     for (source, node) in sources.into_iter().zip(parsed) {
         node.err().into_iter().for_each(|finding| report.push(*finding));
@@ -85,7 +88,8 @@ fn read<'a>(source: &'a Source<'a>, node: &'a Node, world: &World<'_>) -> Conten
     match version.as_ref().and_then(|version| version.node().as_text()) {
         Some(NATIVE) => Content::Routes(read_routes(map, world)),
         Some(CERBOS) => {
-            top.map().and_then(|map| read_policy(map, world.policy_version)).map_or(Content::Nothing, Content::Policy)
+            let document = top.map().and_then(read_document).map(Box::new);
+            document.map_or(Content::Nothing, Content::Policy)
         }
         Some(_) | None => {
             let at = version.as_ref().unwrap_or(&top);
@@ -105,10 +109,22 @@ fn read_routes<'a>(mut map: MapCursor<'a>, world: &World<'_>) -> Vec<Draft<'a>> 
     routes.iter().filter_map(|route| reader.read(route)).collect()
 }
 
-/// Brings routes and resource policies together. Problems are noted where they stand.
-fn link(drafts: Vec<Draft<'_>>, policies: Vec<ResourcePolicy<'_>>) -> PolicySet {
-    let policies = by_kind(policies);
-    let mut set = PolicySet { routes: Vec::new(), table: RouteTable::default() };
+/// Brings Cerbos policies together, and makes them ready to be asked.
+fn link_cerbos(documents: &[Document<'_>], world: &World<'_>) -> Engine {
+    let environment = Environment::cerbos().with_globals(world.cerbos.globals.clone());
+    let environment = match world.cerbos.profile {
+        Profile::Strict => environment,
+        Profile::Cerbos051 => environment.as_of_0_51(),
+    };
+    let schemas = Schemas::new(world.schemas);
+    let schemas_enforced = world.cerbos.schema_enforcement != SchemaEnforcement::None;
+    let linking = Linking { environment: &environment, schemas: &schemas, schemas_enforced };
+    Engine::new(link_policies(documents, &linking), world.cerbos.clone())
+}
+
+/// Brings routes and policies together. Problems are noted where they stand.
+fn link(drafts: Vec<Draft<'_>>, cerbos: Engine) -> PolicySet {
+    let mut set = PolicySet { routes: Vec::new(), table: RouteTable::default(), cerbos };
     let mut ids: HashMap<Arc<str>, &str> = HashMap::new();
     let mut placed: Vec<Arc<str>> = Vec::new();
     for draft in drafts {
@@ -126,70 +142,42 @@ fn link(drafts: Vec<Draft<'_>>, policies: Vec<ResourcePolicy<'_>>) -> PolicySet 
                 "give them different methods, hosts or paths, or make them one route",
             );
         }
-        set.routes.extend(finish(draft, &policies).map(Arc::new));
+        set.routes.extend(finish(draft, &set.cerbos).map(Arc::new));
     }
     set
 }
 
-fn by_kind(policies: Vec<ResourcePolicy<'_>>) -> HashMap<Box<str>, Arc<RuleTable>> {
-    let mut names = HashSet::new();
-    let mut tables = HashMap::new();
-    for policy in policies {
-        if !names.insert(sanitise(policy.kind)) {
-            policy.at.error_with_help(
-                codes::DUPLICATE,
-                format!("there is a policy about `{}` already", policy.kind),
-                "a resource has one policy; names that differ only in `-`, `:` and `/` are one name",
-            );
-        }
-        tables.insert(policy.kind.into(), Arc::new(policy.table));
-    }
-    tables
-}
-
-/// The name of a resource as Cerbos compares it: each run of other characters than letters, digits, `_` and `.` becomes `_`.
-fn sanitise(kind: &str) -> String {
-    let mut name = String::with_capacity(kind.len());
-    let mut run = false;
-    for letter in kind.chars() {
-        let plain = letter.is_ascii_alphanumeric() || letter == '_' || letter == '.';
-        if plain {
-            name.push(letter);
-        } else if !run {
-            name.push('_');
-        }
-        run = !plain;
-    }
-    name
-}
-
-fn finish(draft: Draft<'_>, policies: &HashMap<Box<str>, Arc<RuleTable>>) -> Option<Route> {
+fn finish(draft: Draft<'_>, cerbos: &Engine) -> Option<Route> {
     let resource = match draft.resource {
         None => None,
         Some(resource) => {
-            let Some(policy) = policies.get(&resource.kind) else {
+            if !cerbos.is_about(&resource.kind, &resource.policy_version) {
                 resource.kind_at.error_with_help(
                     codes::NO_POLICY,
                     format!("no policy is about the resource `{}`, so every request would be denied", resource.kind),
                     "add a file with `resourcePolicy`, or correct the name",
                 );
                 return None;
-            };
+            }
             for (name, source, at) in &resource.attributes {
-                lint_attribute(name, source, at, &resource.actions, policy);
+                let compares = |action: &str| cerbos.compares(&resource.kind, &resource.policy_version, action, name);
+                let methods = resource.actions.iter().filter(|(_, action)| compares(action));
+                lint::claimed_owner(at, source, &methods.map(|(method, _)| method.clone()).collect());
             }
             Some(ResourceBinding {
                 attributes: resource.attributes.into_iter().map(|(name, source, _)| (name, source)).collect(),
                 kind: resource.kind,
                 id: resource.id,
+                scope: resource.scope,
+                policy_version: resource.policy_version,
                 actions: resource.actions,
-                policy: Arc::clone(policy),
             })
         }
     };
     let keys = draft.keys;
-    let rules = RuleTable { combine: Combine::DenyOverrides, rows: draft.rows.into() };
-    let authentication = keys.authentication.unwrap_or_else(|| default_authentication(&rules, resource.as_ref()));
+    let rules = RuleTable { rows: draft.rows.into() };
+    let authentication =
+        keys.authentication.unwrap_or_else(|| default_authentication(&rules, resource.as_ref(), cerbos));
     let cors = keys.cors.map(|rule| Arc::new(rule.compile(&draft.methods)));
     let rate_limits = RateLimits::compile(&keys.rate_limit, &draft.id);
     Some(Route {
@@ -215,32 +203,11 @@ fn finish(draft: Draft<'_>, policies: &HashMap<Box<str>, Arc<RuleTable>>) -> Opt
     })
 }
 
-/// Is the attribute used as an owner by a rule that allows a writing method?
-fn lint_attribute(
-    name: &str,
-    source: &AttributeSource,
-    at: &Cursor<'_>,
-    actions: &[(Method, Box<str>)],
-    policy: &RuleTable,
-) {
-    let compares = |row: &Row| {
-        row.condition.as_ref().is_some_and(|stated| {
-            stated.references.resource_attributes().includes(name) && stated.references.reads(Root::Principal)
-        })
-    };
-    let methods = actions.iter().filter(|(_, action)| {
-        policy.rows.iter().any(|row| row.effect == Effect::Allow && row.is_about(action) && compares(row))
-    });
-    lint::claimed_owner(at, source, &methods.map(|(method, _)| method.clone()).collect());
-}
-
 /// `optional` where a rule names those who have no token, else `required`.
-fn default_authentication(rules: &RuleTable, resource: Option<&ResourceBinding>) -> Authentication {
+fn default_authentication(rules: &RuleTable, resource: Option<&ResourceBinding>, cerbos: &Engine) -> Authentication {
     let asked = |resource: &ResourceBinding| {
-        resource.policy.rows.iter().any(|row| {
-            let actions = &resource.actions;
-            row.roles.name_role("anonymous") && actions.iter().any(|(_, action)| row.is_about(action))
-        })
+        let actions: Vec<&str> = resource.actions.iter().map(|(_, action)| &**action).collect();
+        cerbos.names_role(&resource.kind, &resource.policy_version, &actions, "anonymous")
     };
     if rules.rows.iter().any(|row| row.roles.name_the_unknown()) || resource.is_some_and(asked) {
         Authentication::Optional

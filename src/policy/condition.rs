@@ -5,11 +5,15 @@
 //! An absent value is an error, never null: what an error means for the decision is the caller's business, not ours.
 //! Invariant: compiling and testing are bounded, whatever the text and the request hold.
 
+mod check;
 mod compile;
+mod computed;
 mod environment;
 mod evaluate;
+mod expression;
 mod functions;
 mod lexis;
+mod named;
 mod names;
 mod parse;
 mod path;
@@ -20,14 +24,19 @@ mod suggest;
 mod syntax;
 mod tree;
 mod value;
+mod variables;
 
 #[cfg(test)]
 mod tests;
 
+pub use computed::Computed;
 pub use environment::Environment;
+pub use expression::Expression;
+pub use named::Named;
 pub use references::{Reads, References, Root};
-pub use scope::{PrincipalView, RequestParts, ResourceView, Scope};
+pub use scope::{Origin, PrincipalView, RequestParts, ResourceView, Scope};
 pub use tree::ConditionTree;
+pub use variables::{Definition, OnError, Variables};
 
 use std::sync::Arc;
 
@@ -65,11 +74,17 @@ const STEP_COST: usize = 40;
 /// * Header names are compared in any case. Reading a header or a query parameter that stands twice is an error, `has()` and `in` are true.
 ///   Where a query has two readings, asking for a name that these differ about is an error.
 ///
-/// In Cerbos policies: `request`, `P`, `R`, `now()`, `timeSince` and the set functions. Fields of the principal and the resource have default
-/// values, and `has()` is false for a default.
+/// In Cerbos policies it names and calls what those of Cerbos 0.51 do. Fields of the principal and the resource have default values, and
+/// `has()` is false for a default. Whatever an expression builds is paid for out of its budget.
 #[derive(Debug)]
 pub struct Condition {
     test: shortcut::Test,
+    program: Program,
+}
+
+/// What every compiled expression has beside its tree.
+#[derive(Debug)]
+struct Program {
     slots: Box<[compile::Slot]>,
     profile: environment::Profile,
     fields: path::Fields,
@@ -158,13 +173,13 @@ impl Condition {
 
     /// Does the request meet the condition?
     pub fn test(&self, scope: &Scope<'_>) -> Result<bool, EvaluationError> {
-        let evaluation = evaluate::Evaluation::new(self, scope);
+        let evaluation = evaluate::Evaluation::new(&self.program, scope);
         let answer = self.test.run(&evaluation);
         // SECURITY: an error beside `||` can be outvoted, a spent budget must not: `a_spent_budget_cannot_be_outvoted`.
         if evaluation.is_spent() {
             return Err(EvaluationError::TooMuchWork);
         }
-        match (self.profile, answer) {
+        match (self.program.profile, answer) {
             // Cerbos counts a result that is not a boolean as not met.
             (environment::Profile::Cerbos, Err(EvaluationError::NotBoolean)) => Ok(false),
             (_, answer) => answer,
@@ -173,6 +188,6 @@ impl Condition {
 
     /// What it reads.
     pub fn references(&self) -> &References {
-        &self.references
+        &self.program.references
     }
 }

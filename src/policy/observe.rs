@@ -15,4 +15,6 @@ pub struct Findings {
     pub rule: Option<RuleId>,
     /// Where the owner stood that the outcome depends on: `path`, `query`, `header`, `host`, `body`, `claim` or `const`.
     pub owner_source: Option<&'static str>,
+    /// What the other profile of Cerbos policies would have said, `allow` or `deny`, where it differs.
+    pub other_profile: Option<&'static str>,
 }

@@ -3,7 +3,7 @@
 use crate::{
     policy::{
         codes,
-        condition::{Condition, Environment},
+        condition::{Condition, ConditionError, Environment},
         route::{MethodError, Methods},
     },
     yaml::Cursor,
@@ -52,17 +52,16 @@ pub(crate) fn read_method(word: &str, at: &Cursor<'_>) -> Option<http::Method> {
 
 /// A condition in CEL.
 pub(crate) fn read_condition(at: &Cursor<'_>, environment: &Environment) -> Option<Condition> {
-    match Condition::compile(at.text()?, environment) {
-        Ok(condition) => Some(condition),
-        Err(error) => {
-            let message = match error.offset {
-                Some((1, column)) => format!("{}, at column {column} of the condition", error.message),
-                Some((line, column)) => format!("{}, at {line}:{column} of the condition", error.message),
-                None => error.message,
-            };
-            let otherwise = || "a condition is CEL, as in `principal.id == path.user`".to_owned();
-            at.error_with_help(codes::CONDITION, message, error.help.unwrap_or_else(otherwise));
-            None
-        }
-    }
+    let noted = |error| note_condition(at, error, "a condition is CEL, as in `principal.id == path.user`");
+    Condition::compile(at.text()?, environment).map_err(noted).ok()
+}
+
+/// Notes why a text is no condition, with advice for where there is none.
+pub(crate) fn note_condition(at: &Cursor<'_>, error: ConditionError, otherwise: &str) {
+    let message = match error.offset {
+        Some((1, column)) => format!("{}, at column {column} of the condition", error.message),
+        Some((line, column)) => format!("{}, at {line}:{column} of the condition", error.message),
+        None => error.message,
+    };
+    at.error_with_help(codes::CONDITION, message, error.help.unwrap_or_else(|| otherwise.to_owned()));
 }

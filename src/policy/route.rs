@@ -116,9 +116,11 @@ pub(crate) struct ResourceBinding {
     pub(crate) kind: Box<str>,
     pub(crate) id: Option<Source>,
     pub(crate) attributes: Vec<(Box<str>, Source)>,
+    /// Where its scope comes from; `None` is the default scope.
+    pub(crate) scope: Option<Source>,
+    /// The version of policies that is asked for; empty for the default one.
+    pub(crate) policy_version: Box<str>,
     pub(crate) actions: Vec<(Method, Box<str>)>,
-    /// The policy of this kind.
-    pub(crate) policy: Arc<RuleTable>,
 }
 
 impl ResourceBinding {

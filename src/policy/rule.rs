@@ -1,7 +1,7 @@
-//! The rule table: what native rules and Cerbos policies both become.
+//! The rule table: what the rules of a route become.
 //!
-//! A [`Row`] applies when all that it states holds. A [`RuleTable`] is the rows of one route or of one resource kind, and how they
-//! combine. There is no other evaluator. Does not know where a row came from, only what it states.
+//! A [`Row`] applies when all that it states holds. A [`RuleTable`] is the rows of one route; any deny wins over any allow. Rules of Cerbos
+//! policies combine in another way, and are asked by their own engine; conditions are the same, and have one evaluator.
 
 mod asked;
 mod check;
@@ -10,7 +10,6 @@ mod evaluate;
 
 use crate::policy::{
     attribute::{Inputs, Source},
-    cerbos::ActionPattern,
     condition::{ConditionTree, References},
     decision::RuleId,
     route::Methods,
@@ -20,20 +19,10 @@ pub(crate) use asked::{Asked, Malformed};
 pub(crate) use document::{RuleReader, Ruling};
 pub(crate) use evaluate::{Guard, Verdict};
 
-/// Rules that are decided together.
+/// Rules that are decided together: any deny wins over any allow.
 #[derive(Debug)]
 pub(crate) struct RuleTable {
-    pub(crate) combine: Combine,
     pub(crate) rows: Box<[Row]>,
-}
-
-/// How the rows of a table make one answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Combine {
-    /// Any deny wins over any allow.
-    DenyOverrides,
-    /// Each of the principal's roles is asked on its own: DENY wins within a role, and the first role with ALLOW wins over all.
-    RoleByRole,
 }
 
 /// One rule: it applies when all that it states holds.
@@ -41,7 +30,8 @@ pub(crate) enum Combine {
 pub(crate) struct Row {
     pub(crate) id: RuleId,
     pub(crate) effect: Effect,
-    pub(crate) actions: Actions,
+    /// Requests with one of these methods.
+    pub(crate) methods: Methods,
     pub(crate) roles: Roles,
     pub(crate) kinds: Kinds,
     pub(crate) scopes: Box<[Box<str>]>,
@@ -69,15 +59,6 @@ pub(crate) enum Effect {
     Deny,
 }
 
-/// What a rule is about.
-#[derive(Debug)]
-pub(crate) enum Actions {
-    /// Requests with one of these methods.
-    Methods(Methods),
-    /// Actions with one of these names.
-    Named(Box<[ActionPattern]>),
-}
-
 /// Whom a rule is about.
 #[derive(Debug)]
 pub(crate) enum Roles {
@@ -92,7 +73,7 @@ pub(crate) enum Roles {
 /// A role as a rule names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
-    /// Every principal, known or not. In Cerbos policies: `*`.
+    /// Every principal, known or not.
     Anyone,
     /// Every verified principal.
     Authenticated,
@@ -133,11 +114,6 @@ impl Role {
             group => Self::Group(group.into()),
         }
     }
-
-    /// A role of a Cerbos rule: a name like any other, or `*`.
-    pub(crate) fn cerbos(name: &str) -> Self {
-        if name == "*" { Self::Anyone } else { Self::Group(name.into()) }
-    }
 }
 
 impl Roles {
@@ -148,45 +124,12 @@ impl Roles {
             Self::AnyOf(roles) => roles.iter().any(|role| matches!(role, Role::Anyone | Role::Anonymous)),
         }
     }
-
-    /// Is that role named, as a name of its own?
-    pub(crate) fn name_role(&self, name: &str) -> bool {
-        match self {
-            Self::Unstated | Self::Verified => false,
-            Self::AnyOf(roles) => roles.iter().any(|role| matches!(role, Role::Group(group) if **group == *name)),
-        }
-    }
-
-    /// Is that role, taken alone, one of these? For tables that combine role by role.
-    pub(crate) fn hold_alone(&self, name: &str) -> bool {
-        match self {
-            Self::Unstated => true,
-            Self::Verified => name != "anonymous",
-            Self::AnyOf(roles) => roles.iter().any(|role| match role {
-                Role::Anyone => true,
-                Role::Authenticated => name != "anonymous",
-                Role::Anonymous => name == "anonymous",
-                Role::Group(group) => **group == *name,
-            }),
-        }
-    }
 }
 
 impl Row {
     /// Is the rule about this request?
-    pub(crate) fn takes(&self, inputs: &Inputs<'_>, action: &str) -> bool {
-        match &self.actions {
-            Actions::Methods(methods) => methods.contains(inputs.view.method),
-            Actions::Named(_) => self.is_about(action),
-        }
-    }
-
-    /// Is the rule about the action of that name?
-    pub(crate) fn is_about(&self, action: &str) -> bool {
-        match &self.actions {
-            Actions::Methods(_) => false,
-            Actions::Named(patterns) => patterns.iter().any(|pattern| pattern.matches(action)),
-        }
+    pub(crate) fn takes(&self, inputs: &Inputs<'_>) -> bool {
+        self.methods.contains(inputs.view.method)
     }
 }
 

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde_json::Value;
 
-use super::*;
+use super::{cerbos::Options, *};
 use crate::{
     identity::Principal,
     request::{Headers, Host, Target},
@@ -35,7 +35,8 @@ pub(crate) fn compile_for(files: &[SourceFile], providers: &[&str], upstreams: &
         upstreams: &upstreams,
         identity_headers: &identity_headers,
         credential_headers: &credential_headers,
-        policy_version: "default",
+        cerbos: &Options::default(),
+        schemas: &[],
         allow_empty: false,
     };
     PolicySet::compile(files, &world)

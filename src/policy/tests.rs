@@ -9,6 +9,7 @@ use crate::{
     token::TokenUses,
 };
 
+pub(crate) mod corpora;
 mod properties;
 mod reference;
 

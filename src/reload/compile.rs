@@ -19,7 +19,7 @@ use crate::{
     config::{KeySource, Outline, Settings},
     diagnostic::{Diagnostic, Report, Severity},
     edge::ListenerTls,
-    gate::source::{self, Fingerprint},
+    gate::source::{self, Fingerprint, TestFolder},
     time::UnixTime,
     token::{KeyRing, KeySet, ProviderId},
     yaml::SourceFile,
@@ -44,6 +44,28 @@ pub type OutlineStep = dyn Fn(&SourceFile) -> Option<Outline> + Send + Sync;
 /// Compiles all policy files against what they need of the settings.
 pub type PoliciesStep<P> = dyn Fn(&[SourceFile], &Outline) -> (Option<P>, Report) + Send + Sync;
 
+/// Runs the tests of policies that compiled. Its report holds an error for each that fails.
+pub type TestsStep<P> = dyn Fn(&Tested<'_, P>) -> Report + Send + Sync;
+
+/// Policies, and the tests that they must pass before they serve.
+#[derive(Debug)]
+pub struct Tested<'a, P> {
+    /// The tests.
+    pub tests: &'a [TestFolder],
+    /// The policy files.
+    pub files: &'a [SourceFile],
+    /// What they were compiled against.
+    pub outline: &'a Outline,
+    /// The settings.
+    pub settings: &'a Settings,
+    /// What they compiled to.
+    pub policies: &'a Arc<P>,
+    /// The keys of each provider that has them in a file, in the order of the settings.
+    pub keys: &'a [Option<Arc<KeySet>>],
+    /// The time.
+    pub now: UnixTime,
+}
+
 /// How text becomes settings and policies. `P` is what the policies compile to.
 pub struct Steps<P> {
     /// From one file.
@@ -52,6 +74,8 @@ pub struct Steps<P> {
     pub outline: Box<OutlineStep>,
     /// From all policy files.
     pub policies: Box<PoliciesStep<P>>,
+    /// Whether they do what their tests expect, where the settings ask that.
+    pub tests: Box<TestsStep<P>>,
 }
 
 impl<P> fmt::Debug for Steps<P> {
@@ -66,7 +90,7 @@ pub struct Compiled<P> {
     /// The settings.
     pub settings: Settings,
     /// The policies.
-    pub policies: P,
+    pub policies: Arc<P>,
     /// The keys of each provider that has them in a file, in the order of the settings.
     pub keys: Vec<Option<Arc<KeySet>>>,
     /// What each listener shakes hands with, in the order of the settings; `None` for plain ones.
@@ -85,6 +109,8 @@ pub(super) struct Sources {
     /// What the policies are compiled against; a guess where the settings do not compile.
     outline: Option<Outline>,
     policies: Vec<SourceFile>,
+    /// Read only where the settings ask that policies are tested.
+    tests: Vec<TestFolder>,
     keys: Vec<Option<SourceFile>>,
     pem: PemFiles,
     trust: Vec<TrustFiles>,
@@ -110,6 +136,7 @@ pub(super) fn gather<P>(path: &Path, steps: &Steps<P>) -> Sources {
                 settings: None,
                 outline: None,
                 policies: Vec::new(),
+                tests: Vec::new(),
                 keys: Vec::new(),
                 pem: PemFiles::default(),
                 trust: Vec::new(),
@@ -121,6 +148,7 @@ pub(super) fn gather<P>(path: &Path, steps: &Steps<P>) -> Sources {
     };
     let (settings, findings) = guarded(&name, || (steps.settings)(&file));
     let (mut policies, mut keys, mut trust, mut unread) = (Vec::new(), Vec::new(), Vec::new(), Report::default());
+    let mut tests = Vec::new();
     let outline = match &settings {
         Some(settings) => Some(settings.outline()),
         None => (steps.outline)(&file),
@@ -129,6 +157,11 @@ pub(super) fn gather<P>(path: &Path, steps: &Steps<P>) -> Sources {
         (policies, unread) = source::read_policies(&outline.policies);
     }
     if let Some(settings) = &settings {
+        if settings.policies.test_on_reload {
+            let (found, findings) = source::read_tests(&settings.policies.path);
+            tests = found;
+            unread.append_new(findings);
+        }
         for provider in &settings.identity.providers {
             keys.push(match &provider.keys {
                 KeySource::Url(_) => None,
@@ -139,23 +172,24 @@ pub(super) fn gather<P>(path: &Path, steps: &Steps<P>) -> Sources {
     }
     let pem = settings.as_ref().map(|settings| PemFiles::read(settings, &mut unread)).unwrap_or_default();
     let all = std::iter::once(&file).chain(&policies).chain(keys.iter().flatten()).chain(pem.iter());
-    let all = all.chain(trust.iter().flat_map(TrustFiles::iter));
+    let all = all.chain(trust.iter().flat_map(TrustFiles::iter)).chain(tests.iter().flat_map(TestFolder::files));
     let fingerprint = source::fingerprint(all, &unread);
     // First what could not be read: a full report drops what comes last, and must not drop an error for a warning.
     let mut report = unread;
     report.append(findings);
-    Sources { settings, outline, policies, keys, trust, pem, report, name, fingerprint }
+    Sources { settings, outline, policies, tests, keys, trust, pem, report, name, fingerprint }
 }
 
 /// Compiles what was read.
 pub(super) fn build<P>(sources: Sources, steps: &Steps<P>) -> (Option<Compiled<P>>, Report) {
-    let Sources { settings, outline, policies, keys, trust, pem, mut report, name, fingerprint } = sources;
+    let Sources { settings, outline, policies: files, tests, keys, trust, pem, mut report, name, fingerprint } =
+        sources;
     // SECURITY: what is wrong must count although a full report drops it: `an_error_behind_a_full_report_is_a_refusal`.
     let mut refused = report.has_errors();
     let Some(mut outline) = outline else { return (None, at_least_one_error(report, &name)) };
     // A folder that cannot be listed is told already; that it holds no route is not known.
     outline.allow_empty |= report.findings().iter().any(source::is_unlisted_folder);
-    let (policies, findings) = guarded(&name, || (steps.policies)(&policies, &outline));
+    let (policies, findings) = guarded(&name, || (steps.policies)(&files, &outline));
     refused |= findings.has_errors();
     report.append(findings);
     let Some(settings) = settings else { return (None, at_least_one_error(report, &name)) };
@@ -173,8 +207,28 @@ pub(super) fn build<P>(sources: Sources, steps: &Steps<P>) -> (Option<Compiled<P
     let now = now().unwrap_or(UnixTime::from_seconds(0));
     let (tls, findings) = guarded(&name, || pem.compile(&settings.listeners, now));
     report.append(findings);
-    match (policies, trust, tls) {
+    match (policies.map(Arc::new), trust, tls) {
         (Some(policies), Some(trust), Some(tls)) if !refused => {
+            if settings.policies.test_on_reload {
+                let tested = Tested {
+                    tests: &tests,
+                    files: &files,
+                    outline: &outline,
+                    settings: &settings,
+                    policies: &policies,
+                    keys: &sets,
+                    now,
+                };
+                // SECURITY: held by `policies_that_fail_their_tests_do_not_start` and `a_reload_that_fails_a_test_is_rejected_and_the_last_good_one_serves`.
+                let (passed, findings) = guarded(&name, || {
+                    let findings = (steps.tests)(&tested);
+                    ((!findings.has_errors()).then_some(()), findings)
+                });
+                report.append(findings);
+                if passed.is_none() {
+                    return (None, at_least_one_error(report, &name));
+                }
+            }
             (Some(Compiled { settings, policies, keys: sets, trust, tls, fingerprint }), report)
         }
         (Some(_) | None, Some(_) | None, Some(_) | None) => (None, at_least_one_error(report, &name)),

@@ -40,6 +40,7 @@ fn compile_settings(file: &SourceFile) -> (Option<Settings>, Report) {
     let mut settings = settings(vec![provider("main", "https://keys.example/main")]);
     settings.policies.path = folder.join(said["policies"].as_str().unwrap_or("policies"));
     settings.policies.poll = Duration::from_secs_f64(said["poll"].as_f64().unwrap_or(NEVER as f64));
+    settings.policies.test_on_reload = said["tested"] == true;
     if said["audit"] == "off" {
         settings.audit = crate::config::AuditDestination::Off;
     }
@@ -75,11 +76,22 @@ fn compile_policies(files: &[SourceFile], _: &Outline) -> (Option<Texts>, Report
     (if report.has_errors() { None } else { Some(texts) }, report)
 }
 
+/// A test expects that some policy has its text.
+fn run_tests(tested: &Tested<'_, Texts>) -> Report {
+    let suites = tested.tests.iter().flat_map(|folder| &folder.suites);
+    let failed = suites.filter(|suite| {
+        assert!(!suite.text.contains("panic"), "a defect");
+        !tested.policies.iter().any(|(_, text)| *text == suite.text)
+    });
+    failed.map(|suite| Diagnostic::of_file("S015", &suite.name, "failed")).collect()
+}
+
 fn steps() -> Arc<Steps<Texts>> {
     Arc::new(Steps {
         settings: Box::new(compile_settings),
         outline: Box::new(|_| None),
         policies: Box::new(compile_policies),
+        tests: Box::new(run_tests),
     })
 }
 
@@ -184,6 +196,52 @@ async fn a_changed_policy_serves_within_two_seconds_as_the_next_generation() {
     let status = house.status.read();
     assert_eq!((status.generation, status.stale_since, status.rejected), (before + 1, None, None));
     assert!(status.applied.is_some());
+}
+
+#[tokio::test]
+async fn a_reload_that_fails_a_test_is_rejected_and_the_last_good_one_serves() {
+    let house = House::prepared(json!({ "tested": true, "poll": 0.05 }), |root| {
+        fs::create_dir(root.join("policies")).unwrap();
+        fs::write(root.join("policies/a.yaml"), "one").unwrap();
+        fs::write(root.join("policies/a_test.yaml"), "one").unwrap();
+    });
+    house.write("policies/a.yaml", "two");
+    house.until("it is rejected", |house| house.rejected() == 1).await;
+    house.stays("what passed serves", |house| house.text() == "one").await;
+    let finding = house.status.read().rejected.unwrap().report.findings()[0].clone();
+    assert!(finding.code == "S015" && finding.file.ends_with("policies/a_test.yaml"), "{finding}");
+    house.write("policies/a_test.yaml", "two");
+    house.until("a corrected test lets it serve", |house| house.text() == "two").await;
+    house.write("policies/a_test.yaml", "panic");
+    house.until("a runner that fails refuses", |house| house.rejected() == 2).await;
+    assert_eq!(house.text(), "two");
+}
+
+#[tokio::test]
+async fn tests_are_not_looked_at_unless_the_settings_ask() {
+    let house = House::prepared(json!({ "poll": 0.05 }), |root| {
+        fs::create_dir(root.join("policies")).unwrap();
+        fs::write(root.join("policies/a.yaml"), "one").unwrap();
+        fs::write(root.join("policies/a_test.yaml"), "never").unwrap();
+    });
+    house.write("policies/a.yaml", "two");
+    house.until("the change serves", |house| house.text() == "two").await;
+    assert_eq!(house.rejected(), 0);
+}
+
+#[test]
+fn policies_that_fail_their_tests_do_not_start() {
+    let root = TempDir::new().unwrap();
+    let path = root.path().join("cogward.yaml");
+    fs::create_dir(root.path().join("policies")).unwrap();
+    fs::write(&path, r#"{ "tested": true }"#).unwrap();
+    fs::write(root.path().join("policies/a.yaml"), "one").unwrap();
+    fs::write(root.path().join("policies/a_test.yaml"), "two").unwrap();
+    let (compiled, report) = compile(&path, &steps());
+    assert!(compiled.is_none());
+    assert_eq!(report.findings().iter().map(|finding| finding.code).collect::<Vec<_>>(), ["S015"]);
+    fs::write(root.path().join("policies/a_test.yaml"), "one").unwrap();
+    assert!(compile(&path, &steps()).0.is_some());
 }
 
 #[tokio::test]
@@ -455,6 +513,7 @@ fn an_error_behind_a_full_report_is_a_refusal() {
             let (_, report) = compile_policies(files, settings);
             (Some(Texts::new()), report)
         }),
+        tests: Box::new(run_tests),
     };
     assert!(compile(&path, &noisy).0.is_some(), "warnings alone refuse nothing");
     fs::write(root.path().join("policies/a.yaml"), "bad").unwrap();
@@ -473,6 +532,7 @@ fn a_refusal_without_a_reason_still_has_one() {
         settings: Box::new(|_| (None, Report::default())),
         outline: Box::new(|_| None),
         policies: Box::new(compile_policies),
+        tests: Box::new(run_tests),
     };
     let (compiled, report) = compile(&path, &mute);
     assert!(compiled.is_none() && report.has_errors());

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::trial;
 use crate::{
     config::{Outline, Settings},
     diagnostic::Report,
@@ -22,20 +23,23 @@ pub(super) fn steps() -> Steps<PolicySet> {
         settings: Box::new(|file| Settings::compile(file, &environment)),
         outline: Box::new(|file| Outline::guess(file, &environment)),
         policies: Box::new(compile_policies),
+        tests: Box::new(trial::gate),
     }
 }
 
 /// Compiles policies against the names that the settings give.
-fn compile_policies(files: &[SourceFile], outline: &Outline) -> (Option<PolicySet>, Report) {
+pub(super) fn compile_policies(files: &[SourceFile], outline: &Outline) -> (Option<PolicySet>, Report) {
+    let (policies, schemas) = source::schemas_apart(&outline.policies, files);
     let world = World {
         providers: &outline.providers,
         upstreams: &outline.upstreams,
         identity_headers: &outline.identity_headers,
         credential_headers: &outline.credential_headers,
-        policy_version: &outline.policy_version,
+        cerbos: &outline.cerbos,
+        schemas: &schemas,
         allow_empty: outline.allow_empty,
     };
-    PolicySet::compile(files, &world)
+    PolicySet::compile(policies, &world)
 }
 
 /// Compiles the settings at `path` and everything that they lead to.

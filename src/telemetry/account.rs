@@ -78,6 +78,7 @@ impl Telemetry {
             provider: verified.map(|verified| verified.provider().as_str()),
             roles: verified.map_or(&[], |verified| verified.roles()),
             owner_source: account.seen.findings.owner_source,
+            other_profile: account.seen.findings.other_profile,
             status: account.status,
             decision_us: Some(micros(account.decision)),
             upstream_us: account.upstream.map(micros),
@@ -91,6 +92,9 @@ impl Telemetry {
         // What goes wrong after a yes is no decision.
         let reason = if account.allowed { account.seen.is_preflight.then_some(PREFLIGHT) } else { reason };
         self.metrics.record_decision(route, outcome, reason, account.decision);
+        if let Some(other) = account.seen.findings.other_profile {
+            self.metrics.record_dispute(route, other);
+        }
         if let Some(hit) = account.seen.cache_hit {
             self.metrics.record_token_cache(hit);
         }

@@ -78,6 +78,8 @@ pub struct AuditRecord<'a> {
     pub roles: &'a [Box<str>],
     /// Where the owner was read from, such as `path`, when an owner rule was looked at.
     pub owner_source: Option<&'a str>,
+    /// What the other profile of Cerbos policies would have said, where it differs.
+    pub other_profile: Option<&'static str>,
     /// The status that the client was sent; absent when it left before.
     pub status: Option<u16>,
     /// How long the decision took, in microseconds.
@@ -105,6 +107,7 @@ impl Serialize for AuditRecord<'_> {
         line.serialize_field("provider", &value(self.provider))?;
         line.serialize_field("roles", &Roles(self.roles))?;
         line.serialize_field("owner_source", &value(self.owner_source))?;
+        line.serialize_field("other_profile", &self.other_profile)?;
         line.serialize_field("status", &self.status)?;
         line.serialize_field("decision_us", &self.decision_us)?;
         line.serialize_field("upstream_us", &self.upstream_us)?;
@@ -169,6 +172,10 @@ pub const FIELDS: &[(&str, &str)] = &[
     ("provider", "the provider that vouches for the principal"),
     ("roles", "the principal's roles, a list, empty where there are none"),
     ("owner_source", "where the owner was read from, when an owner rule was looked at"),
+    (
+        "other_profile",
+        "`allow` or `deny`: what the other profile of Cerbos policies (`policies.cerbos.profile`) would have said; null where it agrees",
+    ),
     ("status", "the status that the client was sent; null where it left before"),
     ("decision_us", "microseconds from the request's head to the decision"),
     ("upstream_us", "microseconds from the decision to the head of the upstream's answer; null where none came"),

@@ -59,6 +59,7 @@ pub struct Metrics {
     names: ArcSwap<Names>,
     requests: IntCounterVec,
     decisions: IntCounterVec,
+    disputes: IntCounterVec,
     decision_duration: Histogram,
     upstream_duration: HistogramVec,
     upstream_errors: IntCounterVec,
@@ -120,6 +121,7 @@ impl Metrics {
             names: ArcSwap::default(),
             requests: definition::REQUESTS.counters(&registry)?,
             decisions: definition::DECISIONS.counters(&registry)?,
+            disputes: definition::DISPUTES.counters(&registry)?,
             decision_duration: definition::DECISION_DURATION.histogram(&registry)?,
             upstream_duration: definition::UPSTREAM_DURATION.histograms(&registry)?,
             upstream_errors: definition::UPSTREAM_ERRORS.counters(&registry)?,
@@ -159,6 +161,7 @@ impl Metrics {
         self.names.store(names.clone());
         retain(&self.requests, 0, &names.routes);
         retain(&self.decisions, 0, &names.routes);
+        retain(&self.disputes, 0, &names.routes);
         retain(&self.upstream_duration, 0, &names.upstreams);
         retain(&self.upstream_errors, 0, &names.upstreams);
         retain(&self.upstream_servers, 0, &names.upstreams);
@@ -199,6 +202,12 @@ impl Metrics {
         let route = label(&names.routes, route);
         self.decisions.with_label_values(&[route, outcome.as_str(), reason.unwrap_or(NONE)]).inc();
         self.decision_duration.observe(duration.as_secs_f64());
+    }
+
+    /// The other profile of Cerbos policies would have said that.
+    pub fn record_dispute(&self, route: Option<&str>, other: &'static str) {
+        let names = self.names.load();
+        self.disputes.with_label_values(&[label(&names.routes, route), other]).inc();
     }
 
     /// The head of an upstream's answer came, so long after the decision.

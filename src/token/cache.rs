@@ -154,5 +154,6 @@ mod tests {
         let cache = TokenCache::new(8);
         cache.insert(&raw("e30.e30.AAAA"), 1, 0);
         assert_eq!(format!("{cache:?}"), "TokenCache { len: 1, .. }");
+        assert!(!cache.is_empty());
     }
 }

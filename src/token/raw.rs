@@ -58,14 +58,6 @@ impl<'a> RawToken<'a> {
     }
 }
 
-impl PartialEq for RawToken<'_> {
-    fn eq(&self, other: &Self) -> bool {
-        self.text == other.text
-    }
-}
-
-impl Eq for RawToken<'_> {}
-
 impl fmt::Debug for RawToken<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("RawToken(..)")

@@ -100,21 +100,28 @@ impl<'a> Cursor<'a> {
         self.source.note(&self.pointer, Diagnostic { severity: Severity::Warning, ..finding });
     }
 
-    fn expected(&self, what: &str) {
+    /// Notes that the value has another type than `what`.
+    pub fn expected(&self, what: &str) {
         let help = format!("write {what} here, or leave the key out where it has a default");
         self.error_with_help("Y003", format!("expected {what}, found {}", self.node.kind()), help);
     }
 
     /// A map with at least one entry.
     pub fn map(&self) -> Option<MapCursor<'a>> {
+        let map = self.map_or_empty()?;
+        if map.entries.is_empty() {
+            self.error_with_help("Y004", "the map is empty", "fill it or leave the key out");
+            return None;
+        }
+        Some(map)
+    }
+
+    /// A map that may be empty, for formats in which that is the same as leaving it out.
+    pub fn map_or_empty(&self) -> Option<MapCursor<'a>> {
         let Some(entries) = self.node.as_map() else {
             self.expected("a map");
             return None;
         };
-        if entries.is_empty() {
-            self.error_with_help("Y004", "the map is empty", "fill it or leave the key out");
-            return None;
-        }
         Some(MapCursor { cursor: self.clone(), entries, taken: Vec::new() })
     }
 
@@ -223,18 +230,29 @@ impl<'a> MapCursor<'a> {
         &self.cursor
     }
 
-    /// The value of `key`, if it is there. A null is reported, and counts as absent.
-    pub fn take(&mut self, key: &'static str) -> Option<Cursor<'a>> {
+    /// The value of `key` as it is, for formats in which a null has a meaning.
+    pub fn take_or_null(&mut self, key: &'static str) -> Option<Cursor<'a>> {
         if !self.taken.contains(&key) {
             self.taken.push(key);
         }
         let (_, node) = self.entries.iter().find(|(name, _)| name == key)?;
-        let found = Cursor { source: self.cursor.source, node, pointer: self.cursor.pointer.key(key) };
-        if *node == Node::Null {
+        Some(Cursor { source: self.cursor.source, node, pointer: self.cursor.pointer.key(key) })
+    }
+
+    /// The value of `key`, if it is there. A null is reported, and counts as absent.
+    pub fn take(&mut self, key: &'static str) -> Option<Cursor<'a>> {
+        let found = self.take_or_null(key)?;
+        if *found.node == Node::Null {
             found.error_with_help("Y004", format!("`{key}` is empty"), "fill it or leave the key out");
             return None;
         }
         Some(found)
+    }
+
+    /// The value of `key`, if it is there: for the few keys whose value may be a null.
+    pub fn take_any(&mut self, key: &'static str) -> Option<&'a Node> {
+        self.taken.push(key);
+        self.entries.iter().find(|(name, _)| name == key).map(|(_, node)| node)
     }
 
     /// The value of `key`, reported as missing when it is not there.

@@ -123,3 +123,16 @@ fn a_large_file_that_is_wrong_everywhere_is_told_soon() {
     assert!((1..=5).contains(&placed), "{placed} readings of the whole file");
     assert_eq!(report.findings()[199].pointer, "items[199]", "without a line, the pointer tells the place");
 }
+
+#[test]
+fn a_merge_key_brings_what_the_map_does_not_have_itself() {
+    let text = "a: &a { x: 1, y: 2 }\nb: &b { y: 3, z: { <<: *a, w: 4 } }\nc: { y: 5, <<: [*a, *b] }\nd: { <<: 7 }\n";
+    let merged = parse("a.yaml", text).unwrap().merged().to_json().unwrap();
+    let all = serde_json::json!({
+        "a": {"x": 1, "y": 2},
+        "b": {"y": 3, "z": {"w": 4, "x": 1, "y": 2}},
+        "c": {"y": 5, "x": 1, "z": {"w": 4, "x": 1, "y": 2}},
+        "d": {"<<": 7},
+    });
+    assert_eq!(merged, all);
+}

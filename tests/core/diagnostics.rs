@@ -24,7 +24,7 @@ error[P014]: the route has no capture `user`
 warnings stop nothing and change no exit code.
 ";
 
-fn rooms() -> [(&'static str, Vec<(&'static str, &'static str)>); 5] {
+fn rooms() -> [(&'static str, Vec<(&'static str, &'static str)>); 6] {
     let files = source::CODES.iter().chain(&reload::CODES).copied().collect();
     [
         ("F: files as a whole", files),
@@ -32,6 +32,7 @@ fn rooms() -> [(&'static str, Vec<(&'static str, &'static str)>); 5] {
         ("C: settings", config::CODES.to_vec()),
         ("T: certificates of listeners", edge::CODES.to_vec()),
         ("P: policies", policy::CODES.to_vec()),
+        ("S: policy tests", policy::suite::CODES.to_vec()),
     ]
 }
 
@@ -90,8 +91,8 @@ fn every_code_of_the_sources_is_listed_once_and_every_listed_one_is_used() {
     assert!(repeated.is_empty(), "listed twice: {repeated:?}");
     for (code, uses) in literals() {
         assert!(listed.contains_key(&code), "`{code}` is in no list");
-        // A code of the policies is a constant, whose use the compiler watches; the others stand in their list and where they are used.
-        assert!(code.starts_with('P') || uses > 1, "`{code}` is listed and never told");
+        // A code of policies and their tests is a constant, whose use the compiler watches; the others stand in their list and where they are used.
+        assert!(code.starts_with(['P', 'S']) || uses > 1, "`{code}` is listed and never told");
     }
     assert_eq!(listed.keys().collect::<Vec<_>>(), literals().keys().collect::<Vec<_>>());
 }

@@ -101,7 +101,8 @@ fn compile_policies(text: &str, page: &[Block]) -> Report {
         upstreams: &upstreams,
         identity_headers: &[],
         credential_headers: &[],
-        policy_version: "default",
+        cerbos: &cogward::policy::cerbos::Options::default(),
+        schemas: &[],
         allow_empty: is_cerbos(text),
     };
     PolicySet::compile(&files, &world).1

@@ -54,4 +54,5 @@ targets! {
     settings_compile_or_say_why_not: settings,
     policies_compile_or_say_why_not: policy,
     a_head_is_judged_alike_however_it_is_cut: head,
+    a_condition_has_types_or_says_where_not: condition,
 }

@@ -6,7 +6,10 @@ use cogward::{
     config::Settings,
     diagnostic::Report,
     identity::{Credential, CredentialSource},
-    policy::{PolicySet, World},
+    policy::{
+        PolicySet, World,
+        condition::{Condition, Environment, Expression},
+    },
     request::{
         CanonicalPath, Headers, Host, Target, decode,
         wire::{HeadLimits, HeadScan},
@@ -160,7 +163,8 @@ pub(crate) fn policy(input: &[u8]) {
         upstreams: &["contacts".to_owned()],
         identity_headers: &[HeaderName::from_static("x-auth-request-user")],
         credential_headers: &[],
-        policy_version: "default",
+        cerbos: &cogward::policy::cerbos::Options::default(),
+        schemas: &[],
         allow_empty: true,
     };
     if let Some(set) = compiles(|| PolicySet::compile(&files, &world)) {
@@ -193,5 +197,26 @@ pub(crate) fn head(input: &[u8]) {
         let names = |name: &[u8]| lower.windows(name.len()).filter(|window| *window == name).count();
         assert!(names(b"\r\ncontent-length:") + names(b"\r\ntransfer-encoding:") <= 1);
         assert_eq!(names(b"\r\nhost:"), 1);
+    }
+}
+
+/// The same answer each time, and where it is no, a place in the text.
+pub(crate) fn condition(input: &[u8]) {
+    let Ok(text) = std::str::from_utf8(input) else { return };
+    let constants = [("c".to_owned(), 1.into())].into_iter().collect();
+    let cerbos = Environment::cerbos().with_constants(constants).with_variables(["v"]);
+    for environment in [cerbos, Environment::native(&["user"])] {
+        let condition = Condition::compile(text, &environment).map(drop);
+        assert_eq!(Condition::compile(text, &environment).map(drop), condition);
+        if condition.is_ok() {
+            Expression::compile(text, &environment).unwrap();
+        }
+        let Err(error) = condition else { continue };
+        assert!(!error.message.is_empty());
+        if let Some((line, column)) = error.offset {
+            let lines: Vec<&str> = text.split('\n').collect();
+            assert!((1..=lines.len()).contains(&line), "{line}:{column}");
+            assert!((1..=lines[line - 1].chars().count() + 1).contains(&column), "{line}:{column}");
+        }
     }
 }

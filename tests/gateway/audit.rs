@@ -13,7 +13,7 @@ const ROUTES: &str = "
 - { id: hidden, path: /hidden, on_deny: not_found, rules: [ { id: admins, roles: [admin] } ] }";
 
 /// The fields of every line, in order.
-const FIELDS: [&str; 18] = [
+const FIELDS: [&str; 19] = [
     "time",
     "request_id",
     "generation",
@@ -29,6 +29,7 @@ const FIELDS: [&str; 18] = [
     "provider",
     "roles",
     "owner_source",
+    "other_profile",
     "status",
     "decision_us",
     "upstream_us",
@@ -130,7 +131,7 @@ fn a_line_says_who_did_what_and_why() {
     let expected = json!({
         "request_id": "allowed", "route": "own", "method": "PUT", "path": "/own/u-1", "outcome": "allow", "reason": null,
         "rule": "own/own", "principal": "u-1", "kind": "user", "client_id": "example", "provider": "main",
-        "roles": ["user", "staff"], "owner_source": "path", "status": 200,
+        "roles": ["user", "staff"], "owner_source": "path", "other_profile": null, "status": 200,
     });
     for (name, value) in expected.as_object().unwrap() {
         assert_eq!(&line[name], value, "{name}");

@@ -25,6 +25,8 @@ mod identity;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
+mod policy_tests;
+#[cfg(test)]
 mod rate_limits;
 #[cfg(test)]
 mod reloads;

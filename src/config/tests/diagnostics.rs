@@ -541,38 +541,38 @@ fn identity_headers() {
 }
 
 #[test]
-fn what_this_version_does_not_support() {
+fn what_the_section_policies_does_not_take() {
     check(
         &with(
-            "policies:\n  test_on_reload: true\n  cerbos: { profile: lenient, globals: { a: 1 }, schema_enforcement: reject, lenient_scope_search: true, default_policy_version: 'v 1', default_scope: acme }",
+            "policies:\n  test_on_reload: maybe\n  cerbos: { profile: lenient, globals: { 1a: 1 }, schema_enforcement: some, lenient_scope_search: 1, default_policy_version: 'v 1', default_scope: 'a b' }",
         ),
         expect![[r#"
-            error[C028]: running policy tests on reload is not supported by this version
+            error[Y003]: expected `true` or `false`, found a string
               --> etc/cogward.yaml:2:19  (policies.test_on_reload)
-              help: set `test_on_reload: false` or leave it out
+              help: write `true` or `false` here, or leave the key out where it has a default
 
             error[C007]: `lenient` is not known here
               --> etc/cogward.yaml:3:22  (policies.cerbos.profile)
-              help: write `strict`
+              help: write `strict` or `cerbos-0.51`
 
-            error[C028]: naming globals is not supported by this version
+            error[C029]: `1a` is not the name of a global
               --> etc/cogward.yaml:3:40  (policies.cerbos.globals)
-              help: write `globals: {}` or leave it out
+              help: a name is letters, digits and `_`, and starts with no digit
 
-            error[C028]: enforcing schemas is not supported by this version
-              --> etc/cogward.yaml:3:70  (policies.cerbos.schema_enforcement)
-              help: write `schema_enforcement: none` or leave it out
+            error[C007]: `some` is not known here
+              --> etc/cogward.yaml:3:71  (policies.cerbos.schema_enforcement)
+              help: write `none` or `warn` or `reject`
 
-            error[C028]: a lenient scope search is not supported by this version
-              --> etc/cogward.yaml:3:100  (policies.cerbos.lenient_scope_search)
-              help: write `lenient_scope_search: false` or leave it out
+            error[Y003]: expected `true` or `false`, found a number
+              --> etc/cogward.yaml:3:99  (policies.cerbos.lenient_scope_search)
+              help: write `true` or `false` here, or leave the key out where it has a default
 
             error[C029]: `v 1` is not a policy version
-              --> etc/cogward.yaml:3:130  (policies.cerbos.default_policy_version)
+              --> etc/cogward.yaml:3:126  (policies.cerbos.default_policy_version)
               help: a version is letters, digits and `_`, such as `default`
 
-            error[C028]: a default scope is not supported by this version
-              --> etc/cogward.yaml:3:152  (policies.cerbos.default_scope)
-              help: write `default_scope: ""` or leave it out"#]],
+            error[C029]: `a b` is not a scope
+              --> etc/cogward.yaml:3:148  (policies.cerbos.default_scope)
+              help: a scope is words of letters, digits, `_` and `-`, joined by dots, such as `acme.hr`"#]],
     );
 }

@@ -33,7 +33,7 @@ fn policies_are_read_recursively_and_sorted() {
 }
 
 #[test]
-fn tests_test_data_schemas_and_hidden_names_are_left_out() {
+fn tests_test_data_and_hidden_names_are_left_out() {
     let folder = folder(&[
         ("a.yaml", ""),
         ("a_test.yaml", ""),
@@ -41,12 +41,30 @@ fn tests_test_data_schemas_and_hidden_names_are_left_out() {
         ("c_test.json", ""),
         ("testdata/auxiliary.yaml", ""),
         ("deep/testdata/x.yaml", ""),
-        ("_schemas/user.json", ""),
+        ("_schemas/user.yaml", ""),
+        ("_schemas/.user.json", ""),
         (".hidden.yaml", ""),
         (".git/x.yaml", ""),
         ("deep/_schemas/counts.yaml", ""),
     ]);
     assert_eq!(names(&folder), ["a.yaml", "deep/_schemas/counts.yaml"]);
+}
+
+#[test]
+fn schemas_come_apart_from_policies_by_their_path() {
+    let folder = folder(&[
+        ("z.yaml", ""),
+        ("_schemas/user.json", "{}"),
+        ("_schemas/testdata/a_test.json", "[]"),
+        ("deep/_schemas/policy.json", ""),
+    ]);
+    let (files, report) = read_policies(folder.path());
+    assert!(report.is_empty(), "{report}");
+    let (policies, schemas) = schemas_apart(folder.path(), &files);
+    let names: Vec<_> = policies.iter().map(|file| file.name.rsplit('/').next().unwrap()).collect();
+    assert_eq!(names, ["policy.json", "z.yaml"]);
+    let found: Vec<_> = schemas.iter().map(|schema| (schema.path, schema.text)).collect();
+    assert_eq!(found, [("testdata/a_test.json", "[]"), ("user.json", "{}")]);
 }
 
 #[test]

@@ -1,310 +1,218 @@
-//! Reading a file of `apiVersion: api.cerbos.dev/v1`.
+//! What the files of `apiVersion: api.cerbos.dev/v1` say, one document a file, with the place of everything.
+//!
+//! Read as Cerbos reads them: keys in camelCase or snake_case, an unknown key is an error, a null is no value for anything but a text.
+//! Texts are not looked into here: expressions and references stay as they are written, and `link` makes sense of them.
 
-use std::collections::HashSet;
+mod condition;
+mod derived_roles;
+mod export;
+mod message;
+mod names;
+mod parameters;
+mod principal;
+mod resource;
+mod role;
 
-use super::ActionPattern;
+use super::question::Effect;
 use crate::{
-    policy::{
-        codes,
-        condition::{ConditionTree, Environment},
-        decision::RuleId,
-        read::{read_condition, read_word},
-        rule::{Actions, Combine, Effect, Kinds, Role, Roles, Row, RuleTable},
-    },
+    policy::{cerbos::model::ScopePermissions, codes},
     yaml::{Cursor, MapCursor},
 };
+use message::{Message, Text};
 
-/// The policy about one resource kind.
+pub(super) use condition::{MatchDoc, OutputDoc};
+pub(super) use derived_roles::DerivedRolesDoc;
+pub(super) use export::{ExportConstantsDoc, ExportVariablesDoc};
+pub(super) use message::Text as TextDoc;
+pub(super) use names::{KEYWORDS, is_identifier, sanitise};
+pub(super) use parameters::{ConstantDoc, ParametersDoc, VariableDoc};
+pub(super) use principal::PrincipalPolicyDoc;
+pub(super) use resource::{ResourcePolicyDoc, SchemaDoc};
+pub(super) use role::RolePolicyDoc;
+
+/// The version of a role policy that names none.
+const DEFAULT_VERSION: &str = "default";
+
+/// One file.
 #[derive(Debug)]
-pub(crate) struct ResourcePolicy<'a> {
-    pub(crate) kind: &'a str,
-    /// Where the kind is named.
-    pub(crate) at: Cursor<'a>,
-    pub(crate) table: RuleTable,
+pub(crate) struct Document<'a> {
+    /// The deprecated `variables` beside the policy.
+    pub(super) variables: Vec<VariableDoc<'a>>,
+    pub(super) body: Body<'a>,
 }
 
-/// Reads a policy file from its top, for decisions on that version of policies; `None` when it is disabled or cannot be used.
-pub(crate) fn read_policy<'a>(mut map: MapCursor<'a>, version: &str) -> Option<ResourcePolicy<'a>> {
-    either(&mut map, "apiVersion", "api_version");
-    for prose in ["description", "$schema"] {
-        map.take(prose).and_then(|at| at.text());
-    }
-    if map.take("disabled").and_then(|at| at.bool()) == Some(true) {
-        // Cerbos does not look into it either, so it may hold what is not decided with yet.
+/// What a file is about.
+#[derive(Debug)]
+pub(super) enum Body<'a> {
+    Resource(ResourcePolicyDoc<'a>),
+    Principal(PrincipalPolicyDoc<'a>),
+    Role(RolePolicyDoc<'a>),
+    DerivedRoles(DerivedRolesDoc<'a>),
+    ExportVariables(ExportVariablesDoc<'a>),
+    ExportConstants(ExportConstantsDoc<'a>),
+}
+
+/// What tells a policy from others.
+#[derive(Debug)]
+pub(super) struct Header<'a> {
+    pub(super) name: Text<'a>,
+    pub(super) version: Box<str>,
+    /// Without a leading dot.
+    pub(super) scope: Box<str>,
+    /// Where the scope stands, or the name.
+    pub(super) scope_at: Cursor<'a>,
+    pub(super) permissions: ScopePermissions,
+}
+
+/// Reads a file from its top. `None` when it is disabled, or when something is wrong, which is then noted.
+pub(crate) fn read_document(map: MapCursor<'_>) -> Option<Document<'_>> {
+    let mut top = Message::new(map);
+    top.ignore("apiVersion", "api_version");
+    top.text("description", "description");
+    top.ignore("$schema", "$schema");
+    if top.flag("disabled", "disabled") {
+        // Cerbos does not look into it either.
         return None;
     }
-    if let Some(at) = map.take("metadata") {
+    if let Some(at) = top.take("metadata", "metadata") {
         read_metadata(&at);
     }
-    let refused = refuse(
-        &mut map,
-        &[
-            ("principalPolicy", "principal_policy"),
-            ("rolePolicy", "role_policy"),
-            ("derivedRoles", "derived_roles"),
-            ("exportVariables", "export_variables"),
-            ("exportConstants", "export_constants"),
-            ("variables", "variables"),
-        ],
-    );
-    let body = either(&mut map, "resourcePolicy", "resource_policy");
-    let here = map.here().clone();
-    map.finish();
-    if body.is_none() && !refused {
-        here.error_with_help(codes::CERBOS, "the file holds no resource policy", "write `resourcePolicy`");
+    let variables = top.take("variables", "variables");
+    let kinds = [
+        ("resourcePolicy", "resource_policy"),
+        ("principalPolicy", "principal_policy"),
+        ("rolePolicy", "role_policy"),
+        ("derivedRoles", "derived_roles"),
+        ("exportVariables", "export_variables"),
+        ("exportConstants", "export_constants"),
+    ];
+    let held = kinds.map(|(camel, snake)| top.take(camel, snake).map(|at| (camel, at)));
+    let mut held = held.into_iter().flatten();
+    let (first, second) = (held.next(), held.next());
+    let here = top.here().clone();
+    top.finish();
+    if let Some((kind, at)) = second {
+        at.error_with_help(codes::CERBOS, format!("`{kind}` stands beside another policy"), "a file holds one policy");
     }
-    read_body(&body?, version)
-}
-
-fn read_body<'a>(at: &Cursor<'a>, version: &str) -> Option<ResourcePolicy<'a>> {
-    let mut map = at.map()?;
-    let kind_at = map.require("resource");
-    let kind = kind_at.as_ref().and_then(read_kind);
-    if let Some(at) = map.require("version") {
-        read_version(&at, version);
-    }
-    refuse(
-        &mut map,
-        &[
-            ("importDerivedRoles", "import_derived_roles"),
-            ("schemas", "schemas"),
-            ("variables", "variables"),
-            ("constants", "constants"),
-        ],
-    );
-    if let Some(at) = map.take("scope").filter(|at| at.node().as_text() != Some("")) {
-        unsupported(&at, "scope");
-    }
-    // Without a scope there is no parent whose consent could be required.
-    if let Some(at) = either(&mut map, "scopePermissions", "scope_permissions") {
-        let words = [
-            ("SCOPE_PERMISSIONS_OVERRIDE_PARENT", true),
-            ("SCOPE_PERMISSIONS_UNSPECIFIED", true),
-            ("SCOPE_PERMISSIONS_REQUIRE_PARENTAL_CONSENT_FOR_ALLOWS", false),
-        ];
-        if read_word(&at, &words) == Some(false) {
-            unsupported(&at, "scopePermissions");
+    let Some((kind, at)) = first else {
+        if kinds.iter().all(|(camel, snake)| here.node().get(camel).or(here.node().get(snake)).is_none()) {
+            let help = format!("write one of {}", kinds.map(|(camel, _)| format!("`{camel}`")).join(", "));
+            here.error_with_help(codes::CERBOS, "the file holds no policy", help);
         }
-    }
-    let reader = RuleReader { kind: kind.unwrap_or_default(), version, environment: Environment::cerbos() };
-    let rows = map.take("rules").map(|rules| reader.read(&rules)).unwrap_or_default();
-    map.finish();
-    let table = RuleTable { combine: Combine::RoleByRole, rows: rows.into() };
-    Some(ResourcePolicy { kind: kind?, at: kind_at?, table })
-}
-
-fn read_kind<'a>(at: &Cursor<'a>) -> Option<&'a str> {
-    let kind = at.text()?;
-    if kind.contains(['!', '*', '?', '[', ']', '{', '}']) {
-        let help = "a name has no wildcards and no brackets; each kind has a policy of its own";
-        at.error_with_help(codes::CERBOS, format!("`{kind}` is not the name of a resource"), help);
         return None;
-    }
-    Some(kind)
+    };
+    let exports = matches!(kind, "exportVariables" | "exportConstants");
+    let variables = match variables {
+        Some(at) if exports => {
+            at.error_with_help(
+                codes::CERBOS,
+                format!("`variables` cannot stand beside `{kind}`"),
+                "define them inside",
+            );
+            Vec::new()
+        }
+        Some(at) => parameters::read_variables(&at),
+        None => Vec::new(),
+    };
+    Some(Document { variables, body: read_body(kind, &at)? })
 }
 
-fn read_version(at: &Cursor<'_>, wanted: &str) {
-    if at.text().is_some_and(|version| version != wanted) {
-        at.error_with_help(
-            codes::UNSUPPORTED,
-            format!("policies of other versions than `{wanted}` are not decided with yet"),
-            format!("write `version: {wanted}`, or keep the file out of the folder"),
-        );
+fn read_body<'a>(kind: &str, at: &Cursor<'a>) -> Option<Body<'a>> {
+    let message = Message::new(at.map_or_empty()?);
+    match kind {
+        "resourcePolicy" => resource::read(message).map(Body::Resource),
+        "principalPolicy" => principal::read(message).map(Body::Principal),
+        "rolePolicy" => role::read(message).map(Body::Role),
+        "derivedRoles" => derived_roles::read(message).map(Body::DerivedRoles),
+        "exportVariables" => export::read_variables(message).map(Body::ExportVariables),
+        "exportConstants" => export::read_constants(message).map(Body::ExportConstants),
+        _ => None,
     }
 }
 
 /// What Cerbos itself does not decide with either.
 fn read_metadata(at: &Cursor<'_>) {
-    let Some(mut map) = at.map() else { return };
-    for (camel, snake) in [
-        ("sourceFile", "source_file"),
-        ("annotations", "annotations"),
-        ("hash", "hash"),
-        ("storeIdentifier", "store_identifier"),
-        ("sourceAttributes", "source_attributes"),
-    ] {
-        either(&mut map, camel, snake);
+    let Some(map) = at.map_or_empty() else { return };
+    let mut map = Message::new(map);
+    map.text("sourceFile", "source_file");
+    if let Some(annotations) = map.take("annotations", "annotations").and_then(|at| at.map_or_empty()) {
+        for (_, value) in annotations.entries() {
+            Text::read(value);
+        }
     }
+    map.ignore("hash", "hash");
+    map.text("storeIdentifier", "store_identifier");
+    map.text("storeIdentifer", "store_identifer");
+    map.ignore("sourceAttributes", "source_attributes");
     map.finish();
 }
 
-struct RuleReader<'r> {
-    kind: &'r str,
-    version: &'r str,
-    environment: Environment,
+/// The name of a policy, its version and its scope.
+struct HeaderReader {
+    name: (&'static str, &'static str),
+    what: &'static str,
 }
 
-impl RuleReader<'_> {
-    fn read(&self, at: &Cursor<'_>) -> Vec<Row> {
-        let mut names = HashSet::new();
-        let mut rows = Vec::new();
-        for (place, rule) in at.list_or_empty().unwrap_or_default().iter().enumerate() {
-            let Some(mut map) = rule.map() else { continue };
-            let name = map.take("name").map(|at| (read_name(&at).unwrap_or_default().to_owned(), at));
-            let default = format!("rule-{:03}", place + 1);
-            let name = match name {
-                Some((name, at)) if !names.insert(name.clone()) => {
-                    let help = "give each rule a name of its own, or none";
-                    at.error_with_help(codes::DUPLICATE, format!("the policy has two rules `{name}`"), help);
-                    name
-                }
-                Some((name, _)) if !name.is_empty() => name,
-                Some(_) | None => default,
-            };
-            rows.extend(self.rule(&name, &mut map));
-            map.finish();
-        }
-        rows
-    }
-
-    fn rule(&self, name: &str, map: &mut MapCursor<'_>) -> Option<Row> {
-        let actions = map.require("actions").and_then(|at| read_actions(&at));
-        let words = [("EFFECT_ALLOW", Effect::Allow), ("EFFECT_DENY", Effect::Deny)];
-        let effect = map.require("effect").and_then(|at| read_word(&at, &words));
-        let derived = refuse(map, &[("derivedRoles", "derived_roles")]);
-        refuse(map, &[("output", "output")]);
-        let roles = match map.take("roles") {
-            Some(at) => read_roles(&at),
-            None if derived => None,
-            None => {
-                map.here().error_with_help(
-                    codes::CERBOS,
-                    "the rule names no roles",
-                    "write `roles`; `roles: [\"*\"]` takes them all",
-                );
-                None
-            }
+impl HeaderReader {
+    fn read<'a>(&self, message: &mut Message<'a>) -> Option<Header<'a>> {
+        let name = message.require(self.name.0, self.name.1);
+        let name = name.filter(|name| names::check_plain(name, self.what));
+        let version = match self.what {
+            "role" => message.text("version", "version").map_or(Some(None), |text| Some(Some(text))),
+            _ => message.require("version", "version").map(Some),
         };
-        let condition = match map.take("condition") {
-            None => None,
-            Some(at) => Some(self.condition(&at)?),
-        };
-        Some(Row {
-            id: RuleId::new(&format!("resource.{}.v{}#{name}", self.kind, self.version)),
-            effect: effect?,
-            actions: Actions::Named(actions?),
-            roles: Roles::AnyOf(roles?),
-            kinds: Kinds::Unstated,
-            scopes: Box::default(),
-            owner: None,
-            condition: condition.map(Into::into),
+        let version = version.and_then(|version| match version {
+            Some(text) => names::check_version(&text).then(|| text.text().into()),
+            None => Some(DEFAULT_VERSION.into()),
+        });
+        let scope = message.text("scope", "scope");
+        let scoped = scope.as_ref().map_or(Some(""), names::read_scope);
+        let permissions = self.permissions(message);
+        let (name, scoped) = (name?, scoped?);
+        Some(Header {
+            scope_at: scope.as_ref().map_or(&name, |scope| scope).at().clone(),
+            scope: scoped.into(),
+            version: version?,
+            permissions: permissions?,
+            name,
         })
     }
 
-    fn condition(&self, at: &Cursor<'_>) -> Option<ConditionTree> {
-        let mut map = at.map()?;
-        if let Some(script) = map.take("script") {
-            let message = "scripts in conditions are no part of the language any more";
-            script.error_with_help(codes::CERBOS, message, "write `match` with an `expr`");
-        }
-        let tree = map.require("match").and_then(|at| self.tree(&at, ConditionTree::DEPTH));
-        map.finish();
-        tree
-    }
-
-    fn tree(&self, at: &Cursor<'_>, depth: usize) -> Option<ConditionTree> {
-        let Some(depth) = depth.checked_sub(1) else {
-            let message = format!("conditions nest more than {} deep", ConditionTree::DEPTH);
-            at.error_with_help(codes::CERBOS, message, "write the inner ones as one `expr`");
+    fn permissions(&self, message: &mut Message<'_>) -> Option<ScopePermissions> {
+        let is_role = self.what == "role";
+        let default =
+            if is_role { ScopePermissions::RequireParentalConsentForAllows } else { ScopePermissions::OverrideParent };
+        let Some(at) = message.take_or_null("scopePermissions", "scope_permissions") else { return Some(default) };
+        let words = [
+            ("SCOPE_PERMISSIONS_UNSPECIFIED", default),
+            ("SCOPE_PERMISSIONS_OVERRIDE_PARENT", ScopePermissions::OverrideParent),
+            (
+                "SCOPE_PERMISSIONS_REQUIRE_PARENTAL_CONSENT_FOR_ALLOWS",
+                ScopePermissions::RequireParentalConsentForAllows,
+            ),
+        ];
+        let found = message::word(&at, &words, Some(default))?;
+        if is_role && found != default {
+            let help = "a role policy narrows what its parent roles may do, and never overrides";
+            at.error_with_help(codes::CERBOS, "a role policy cannot have these scope permissions", help);
             return None;
-        };
-        let mut map = at.map()?;
-        let expr = map.take("expr");
-        let branches = ["all", "any", "none"].map(|word| map.take(word).map(|at| (word, at)));
-        let mut branches = branches.into_iter().flatten();
-        let tree = match (expr, branches.next(), branches.next()) {
-            (Some(expr), None, None) => read_condition(&expr, &self.environment).map(ConditionTree::Expression),
-            (None, Some((word, at)), None) => self.branches(&at, depth).map(|all| match word {
-                "all" => ConditionTree::All(all),
-                "any" => ConditionTree::Any(all),
-                _ => ConditionTree::None(all),
-            }),
-            (Some(_) | None, _, _) => {
-                map.here().error_with_help(
-                    codes::CERBOS,
-                    "a match is one of `expr`, `all`, `any` and `none`",
-                    "nest them with `of`",
-                );
-                None
-            }
-        };
-        map.finish();
-        tree
-    }
-
-    fn branches(&self, at: &Cursor<'_>, depth: usize) -> Option<Vec<ConditionTree>> {
-        let mut map = at.map()?;
-        let all = map.require("of").and_then(|of| of.each(|each| self.tree(each, depth)));
-        map.finish();
-        all
-    }
-}
-
-/// `^([a-zA-Z][\w@.\-]*)*$`
-fn read_name<'a>(at: &Cursor<'a>) -> Option<&'a str> {
-    let name = at.text()?;
-    let inner = |letter: char| letter.is_ascii_alphanumeric() || "_@.-".contains(letter);
-    if name.starts_with(|first: char| first.is_ascii_alphabetic()) && name.chars().all(inner) {
-        return Some(name);
-    }
-    let help = "a name starts with a letter and goes on with letters, digits, `_`, `@`, `.` and `-`";
-    at.error_with_help(codes::CERBOS, format!("`{name}` is not the name of a rule"), help);
-    None
-}
-
-fn read_actions(at: &Cursor<'_>) -> Option<Box<[ActionPattern]>> {
-    refuse_repeats(at);
-    let actions = at.each(|each| {
-        let pattern = ActionPattern::parse(each.text()?);
-        if pattern.is_none() {
-            let message = "the pattern does not hold together: a bracket or a brace is left open";
-            each.error_with_help(codes::CERBOS, message, "close it, or put a backslash before it");
         }
-        pattern
-    });
-    actions.map(Into::into)
-}
-
-fn read_roles(at: &Cursor<'_>) -> Option<Box<[Role]>> {
-    refuse_repeats(at);
-    at.each(|role| role.text().map(Role::cerbos)).map(Into::into)
-}
-
-fn refuse_repeats(at: &Cursor<'_>) {
-    let mut seen = HashSet::new();
-    for each in at.list_or_empty().into_iter().flatten() {
-        let Some(text) = each.node().as_text() else { continue };
-        if !seen.insert(text) {
-            each.error_with_help(codes::CERBOS, format!("`{text}` is named twice"), "keep one of them");
-        }
+        Some(found)
     }
 }
 
-/// The value of a key in either spelling.
-fn either<'a>(map: &mut MapCursor<'a>, camel: &'static str, snake: &'static str) -> Option<Cursor<'a>> {
-    let (first, second) = (map.take(camel), if camel == snake { None } else { map.take(snake) });
-    if let (Some(_), Some(second)) = (&first, &second) {
-        second.error_with_help(codes::CERBOS, format!("`{camel}` and `{snake}` are one key"), "keep one of them");
+/// `EFFECT_ALLOW` or `EFFECT_DENY`.
+fn read_effect(message: &mut Message<'_>) -> Option<Effect> {
+    let Some(at) = message.take_or_null("effect", "effect") else {
+        message.missing("effect");
+        return None;
+    };
+    // The protocol has a word for nothing before these.
+    let words =
+        [("EFFECT_UNSPECIFIED", None), ("EFFECT_ALLOW", Some(Effect::Allow)), ("EFFECT_DENY", Some(Effect::Deny))];
+    let found = message::word(&at, &words, Some(None))?;
+    if found.is_none() {
+        at.error_with_help(codes::WORD, "the rule has no effect", "write `EFFECT_ALLOW` or `EFFECT_DENY`");
     }
-    first.or(second)
-}
-
-/// Notes each part of the language that is used and not decided with, and tells whether there was one.
-fn refuse(map: &mut MapCursor<'_>, parts: &[(&'static str, &'static str)]) -> bool {
-    let mut refused = false;
-    for (camel, snake) in parts {
-        if let Some(at) = either(map, camel, snake) {
-            unsupported(&at, camel);
-            refused = true;
-        }
-    }
-    refused
-}
-
-fn unsupported(at: &Cursor<'_>, part: &str) {
-    at.error_with_help(
-        codes::UNSUPPORTED,
-        format!("`{part}` is not decided with yet"),
-        "this version reads resource policies with rules, roles and conditions; keep other files out of the folder",
-    );
+    found
 }

@@ -2,6 +2,9 @@
 //!
 //! `*` and `?` stay within a part, `**` does not, a lone `*` is everything. `[abc]`, `[!a-c]`, `{p,q}` and `\` as in shells.
 
+/// The name of a resource in a rule: it has the same wildcards.
+pub(crate) type Glob = ActionPattern;
+
 /// The name of an action in a rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ActionPattern {
@@ -10,7 +13,11 @@ pub(crate) enum ActionPattern {
     /// This one.
     Literal(Box<str>),
     /// All that fit.
-    Glob(Vec<Token>),
+    Glob {
+        /// As written.
+        text: Box<str>,
+        tokens: Vec<Token>,
+    },
 }
 
 /// One piece of a glob.
@@ -51,7 +58,7 @@ impl ActionPattern {
         }
         let mut rest = letters.as_slice();
         let tokens = sequence(&mut rest, false)?;
-        rest.is_empty().then_some(Self::Glob(tokens))
+        rest.is_empty().then(|| Self::Glob { text: text.into(), tokens })
     }
 
     /// Does that action have such a name?
@@ -59,7 +66,29 @@ impl ActionPattern {
         match self {
             Self::Any => true,
             Self::Literal(name) => **name == *action,
-            Self::Glob(tokens) => fits(tokens, &[], action),
+            Self::Glob { tokens, .. } => fits(tokens, &[], action),
+        }
+    }
+
+    /// Does that action have such a name for Cerbos 0.51? There a pattern without `*` is found only under its own text, and asked for that
+    /// text, it takes what fits besides.
+    pub(crate) fn matches_as_of_0_51(&self, action: &str, asked: impl Fn(&str) -> bool) -> bool {
+        match self {
+            Self::Glob { text, .. } if self.is_odd() => asked(text) && (**text == *action || self.matches(action)),
+            Self::Any | Self::Literal(_) | Self::Glob { .. } => self.matches(action),
+        }
+    }
+
+    /// Is it a pattern that Cerbos 0.51 does not take for one?
+    pub(crate) fn is_odd(&self) -> bool {
+        matches!(self, Self::Glob { text, .. } if !text.contains('*'))
+    }
+
+    /// The only name that fits.
+    pub(crate) fn literal(&self) -> Option<&str> {
+        match self {
+            Self::Literal(name) => Some(name),
+            Self::Any | Self::Glob { .. } => None,
         }
     }
 }
@@ -125,28 +154,118 @@ fn alternatives(rest: &mut &[char]) -> Option<Token> {
     }
 }
 
-/// Does `text` fit `tokens` and then `after`? Patterns are configuration, and short.
+/// Does `text` fit `tokens` and then `after`? In time that grows with the product of both, and without recursion through the text: names come
+/// from clients.
+// SECURITY: `a_long_name_neither_overflows_the_stack_nor_takes_long`.
 fn fits(tokens: &[Token], after: &[Token], text: &str) -> bool {
-    let Some((first, rest)) = tokens.split_first() else {
-        return if after.is_empty() { text.is_empty() } else { fits(after, &[], text) };
-    };
-    let mut letters = text.chars();
-    let letter = letters.next();
-    let next = letters.as_str();
-    match first {
-        Token::Letter(wanted) => letter == Some(*wanted) && fits(rest, after, next),
-        Token::One => letter.is_some_and(|letter| letter != SEPARATOR) && fits(rest, after, next),
-        Token::Class { negated, ranges } => {
-            let within = |letter| ranges.iter().any(|(low, high)| (*low..=*high).contains(&letter));
-            letter.is_some_and(|letter| within(letter) != *negated) && fits(rest, after, next)
+    let mut program = Vec::new();
+    translate(tokens.iter().chain(after), &mut program);
+    let (mut states, mut next) = (States::none(&program), States::none(&program));
+    states.add(0, &program);
+    for letter in text.chars() {
+        states.pass(letter, &program, &mut next);
+        std::mem::swap(&mut states, &mut next);
+        if states.all.is_empty() {
+            return false;
         }
-        Token::Within => {
-            fits(rest, after, text) || letter.is_some_and(|letter| letter != SEPARATOR) && fits(tokens, after, next)
+    }
+    states.seen.get(program.len()).copied().unwrap_or_default()
+}
+
+/// A step of a pattern.
+enum Step<'t> {
+    /// One letter that fits the token.
+    Take(&'t Token),
+    /// Any number of them.
+    Repeat(&'t Token),
+    /// Go on at any of these.
+    Fork(Vec<usize>),
+}
+
+fn translate<'t>(tokens: impl Iterator<Item = &'t Token>, program: &mut Vec<Step<'t>>) {
+    for token in tokens {
+        match token {
+            Token::Letter(_) | Token::One | Token::Class { .. } => program.push(Step::Take(token)),
+            Token::Within | Token::Across => program.push(Step::Repeat(token)),
+            Token::Either(all) => {
+                let fork = program.len();
+                program.push(Step::Fork(Vec::new()));
+                let (mut starts, mut ends) = (Vec::new(), Vec::new());
+                for one in all {
+                    starts.push(program.len());
+                    translate(one.iter(), program);
+                    ends.push(program.len());
+                    program.push(Step::Fork(Vec::new()));
+                }
+                let after = program.len();
+                let targets = std::iter::once((fork, starts)).chain(ends.into_iter().map(|end| (end, vec![after])));
+                for (place, targets) in targets {
+                    if let Some(step) = program.get_mut(place) {
+                        *step = Step::Fork(targets);
+                    }
+                }
+            }
         }
-        Token::Across => fits(rest, after, text) || letter.is_some() && fits(tokens, after, next),
-        Token::Either(all) => {
-            let then: Vec<Token> = rest.iter().chain(after).cloned().collect();
-            all.iter().any(|one| fits(one, &then, text))
+    }
+}
+
+/// The steps that may come next.
+struct States {
+    all: Vec<usize>,
+    /// By step, and behind them the end.
+    seen: Vec<bool>,
+}
+
+impl States {
+    fn none(program: &[Step<'_>]) -> Self {
+        Self { all: Vec::new(), seen: vec![false; program.len() + 1] }
+    }
+
+    /// Adds a step, and those that it leads to without a letter.
+    fn add(&mut self, step: usize, program: &[Step<'_>]) {
+        let mut rest = vec![step];
+        while let Some(step) = rest.pop() {
+            let Some(seen) = self.seen.get_mut(step) else { continue };
+            if std::mem::replace(seen, true) {
+                continue;
+            }
+            self.all.push(step);
+            match program.get(step) {
+                Some(Step::Repeat(_)) => rest.push(step + 1),
+                Some(Step::Fork(targets)) => rest.extend(targets),
+                Some(Step::Take(_)) | None => {}
+            }
+        }
+    }
+
+    /// What comes next after a letter.
+    fn pass(&self, letter: char, program: &[Step<'_>], next: &mut Self) {
+        for step in next.all.drain(..) {
+            if let Some(seen) = next.seen.get_mut(step) {
+                *seen = false;
+            }
+        }
+        for step in &self.all {
+            match program.get(*step) {
+                Some(Step::Take(token)) if token.takes(letter) => next.add(step + 1, program),
+                Some(Step::Repeat(token)) if token.takes(letter) => next.add(*step, program),
+                Some(Step::Take(_) | Step::Repeat(_) | Step::Fork(_)) | None => {}
+            }
+        }
+    }
+}
+
+impl Token {
+    /// May that letter stand there?
+    fn takes(&self, letter: char) -> bool {
+        match self {
+            Self::Letter(wanted) => letter == *wanted,
+            Self::One | Self::Within => letter != SEPARATOR,
+            Self::Across => true,
+            Self::Class { negated, ranges } => {
+                ranges.iter().any(|(low, high)| (*low..=*high).contains(&letter)) != *negated
+            }
+            Self::Either(_) => false,
         }
     }
 }
@@ -156,7 +275,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn globs_match_as_the_real_cerbos_matches_them() {
+    fn globs_match_as_they_are_documented() {
         let table: &[(&str, &[&str], &[&str])] = &[
             ("*", &["a", "a:b", ""], &[]),
             ("read", &["read"], &["Read", "reads", "rea"]),
@@ -183,9 +302,32 @@ mod tests {
     }
 
     #[test]
+    fn a_pattern_without_a_star_is_a_name_for_the_real_cerbos() {
+        let brace = ActionPattern::parse("{m,n}").unwrap();
+        assert!(brace.is_odd() && brace.matches("m"));
+        assert!(!brace.matches_as_of_0_51("m", |text| text == "m"));
+        assert!(brace.matches_as_of_0_51("{m,n}", |text| text == "{m,n}"));
+        assert!(brace.matches_as_of_0_51("m", |text| ["m", "{m,n}"].contains(&text)), "found by another action");
+        let star = ActionPattern::parse("{p,q}*").unwrap();
+        assert!(!star.is_odd() && star.matches_as_of_0_51("px", |_| false));
+    }
+
+    #[test]
     fn brackets_that_do_not_match_are_refused() {
         for text in ["[a", "a]", "{a", "a}", "[]", "a\\", "{a,{b,c}}"] {
             assert_eq!(ActionPattern::parse(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn a_long_name_neither_overflows_the_stack_nor_takes_long() {
+        let start = std::time::Instant::now();
+        let name = "a".repeat(100_000);
+        assert!(ActionPattern::parse("**a**a**a**a**a**").unwrap().matches(&name));
+        assert!(!ActionPattern::parse("**a**a**a**a**a**b").unwrap().matches(&name));
+        let braces = ActionPattern::parse(&"{a,aa}".repeat(40)).unwrap();
+        let fits = |letters: usize| braces.matches(&"a".repeat(letters));
+        assert!(fits(40) && fits(60) && fits(80) && !fits(39) && !fits(81));
+        assert!(start.elapsed() < std::time::Duration::from_secs(10), "{:?}", start.elapsed());
     }
 }

@@ -4,8 +4,9 @@ use expect_test::{Expect, expect};
 use serde_json::json;
 
 use crate::{
-    identity::Principal,
+    identity::{Authentication, Principal},
     policy::{PolicySet, testing::*},
+    yaml::SourceFile,
 };
 
 const ROUTE: &str = "- id: c\n  path: /c/{owner}\n  authentication: optional\n  resource: { kind: contact, attributes: { owner: { path: owner }, level: { claim: 'custom:level' }, site: { const: main } } }\n  actions: { GET: read, PUT: 'contact:update' }";
@@ -184,50 +185,151 @@ fn check(text: &str, expected: &Expect) {
     expected.assert_eq(&report.to_string());
 }
 
+const TENANTS: &str = "apiVersion: api.cerbos.dev/v1
+resourcePolicy:
+  version: default
+  resource: contact
+  scope: SCOPE
+  rules:
+  - { actions: [read], effect: EFFECT_ALLOW, roles: [ROLE] }
+";
+
+/// The root lets `a` in, the scope `acme` lets `b` in.
+fn of_tenants(scope: &str, more: &[SourceFile]) -> PolicySet {
+    let route = format!(
+        "- id: c\n  path: /c/{{tenant}}\n  authentication: optional\n  resource: {{ kind: contact, scope: {scope} }}\n  actions: {{ GET: read }}"
+    );
+    let policy = |name, scope, role| file(name, &TENANTS.replace("SCOPE", scope).replace("ROLE", role));
+    let mut files = vec![
+        file("routes.yaml", &routes_file(&route)),
+        policy("root.yaml", "''", "a"),
+        policy("acme.yaml", "acme", "b"),
+    ];
+    files.extend_from_slice(more);
+    let (set, report) = compile(&files);
+    assert!(!report.has_errors(), "{report}");
+    set.unwrap()
+}
+
 #[test]
-fn what_this_version_does_not_decide_with_is_refused_and_never_skipped() {
-    check(
-        "apiVersion: api.cerbos.dev/v1\nprincipalPolicy: { principal: a, version: default }\n",
-        &expect![[r#"
-            error[P022]: `principalPolicy` is not decided with yet
-              --> c.yaml:2:18  (principalPolicy)
-              help: this version reads resource policies with rules, roles and conditions; keep other files out of the folder"#]],
-    );
-    check(
-        "apiVersion: api.cerbos.dev/v1\nresourcePolicy:\n  version: v2\n  resource: contact\n  scope: acme\n  importDerivedRoles: [a]\n  schemas: { resourceSchema: { ref: x } }\n  variables: { local: { a: '1' } }\n  constants: { local: { a: 1 } }\n  rules:\n  - actions: [read]\n    effect: EFFECT_ALLOW\n    roles: [a]\n    derivedRoles: [b]\n    output: { when: { ruleActivated: '1' } }\n",
-        &expect![[r#"
-            error[P022]: policies of other versions than `default` are not decided with yet
-              --> c.yaml:3:12  (resourcePolicy.version)
-              help: write `version: default`, or keep the file out of the folder
+fn a_route_names_the_scope_of_its_resource() {
+    let set = of_tenants("{ path: tenant }", &[]);
+    let (a, b) = (user("u-1", &["a"]), user("u-1", &["b"]));
+    assert_eq!(ask(&set, &b, "GET /c/acme"), "allow resource.contact.vdefault/acme#rule-001");
+    assert_eq!(ask(&set, &a, "GET /c/acme"), "allow resource.contact.vdefault#rule-001");
+    assert_eq!(ask(&set, &a, "GET /c/other"), "no_rule", "no policy has that scope");
+    assert_eq!(ask(&set, &a, "GET /c/a%20b"), "attribute_malformed");
+}
 
-            error[P022]: `importDerivedRoles` is not decided with yet
-              --> c.yaml:6:23  (resourcePolicy.importDerivedRoles)
-              help: this version reads resource policies with rules, roles and conditions; keep other files out of the folder
+#[test]
+fn a_resource_whose_scope_is_absent_is_not_decided_by_the_root() {
+    let set = of_tenants("{ claim: 'custom:tenant' }", &[]);
+    let of = |claims| ask(&set, &user_with(&claims), "GET /c/x");
+    assert!(of(json!({"cognito:groups": ["a"], "custom:tenant": "acme"})).starts_with("allow "));
+    assert_eq!(of(json!({"cognito:groups": ["a"]})), "no_rule");
+    assert_eq!(of(json!({"cognito:groups": ["a"], "custom:tenant": ""})), "no_rule");
+    assert_eq!(of(json!({"cognito:groups": ["a"], "custom:tenant": 7})), "attribute_malformed");
+    assert_eq!(ask(&set, &Principal::Anonymous, "GET /c/x"), "no_rule");
+}
 
-            error[P022]: `schemas` is not decided with yet
-              --> c.yaml:7:12  (resourcePolicy.schemas)
-              help: this version reads resource policies with rules, roles and conditions; keep other files out of the folder
+#[test]
+fn the_scope_of_a_resource_cannot_come_out_of_the_body() {
+    let route = "- { id: c, path: /c, resource: { kind: contact, scope: { body: /tenant }, policy_version: 'v 1' }, actions: { PUT: read } }";
+    expect![[r#"
+        error[P004]: `v 1` is not a policy version
+          --> routes.yaml:3:91  (routes[0].resource.policy_version)
+          help: a version is letters, digits and `_`, such as `default`
 
-            error[P022]: `variables` is not decided with yet
-              --> c.yaml:8:14  (resourcePolicy.variables)
-              help: this version reads resource policies with rules, roles and conditions; keep other files out of the folder
+        error[P015]: the scope of a resource cannot come out of the body
+          --> routes.yaml:3:56  (routes[0].resource.scope)
+          help: take it from the path, the host, a header, a claim or a constant"#]]
+    .assert_eq(&report(route));
+}
 
-            error[P022]: `constants` is not decided with yet
-              --> c.yaml:9:14  (resourcePolicy.constants)
-              help: this version reads resource policies with rules, roles and conditions; keep other files out of the folder
+#[test]
+fn a_route_names_the_version_of_its_policies() {
+    let route = |version: &str| {
+        file(
+            "routes.yaml",
+            &routes_file(&format!(
+                "- {{ id: c, path: /c, resource: {{ kind: contact, policy_version: {version} }}, actions: {{ GET: read }} }}"
+            )),
+        )
+    };
+    let policy = |version: &str, role: &str| {
+        let text = TENANTS.replace("SCOPE", "''").replace("ROLE", role).replace("version: default", version);
+        file(&format!("{role}.yaml"), &text)
+    };
+    let files = |version| [route(version), policy("version: default", "a"), policy("version: two", "b")];
+    let (set, _) = compile(&files("two"));
+    let set = set.unwrap();
+    assert_eq!(ask(&set, &user("u-1", &["b"]), "GET /c"), "allow resource.contact.vtwo#rule-001");
+    assert_eq!(ask(&set, &user("u-1", &["a"]), "GET /c"), "no_rule");
+    let (_, report) = compile(&files("three"));
+    assert!(report.to_string().contains("no policy is about the resource `contact`"), "{report}");
+}
 
-            error[P022]: `scope` is not decided with yet
-              --> c.yaml:5:10  (resourcePolicy.scope)
-              help: this version reads resource policies with rules, roles and conditions; keep other files out of the folder
+#[test]
+fn what_the_other_profile_would_have_said_is_found() {
+    let err = when("R.attr.missing == 1");
+    let set = with(&(rule("ALLOW", "a", "") + &rule("DENY", "a", &err) + &rule("ALLOW", "b", &err)));
+    let found = |groups: &[&str]| {
+        let (word, seen) = Ask::new("GET /c/u-1").of(&set, &user("u-1", groups));
+        (word, seen.other_profile, seen.rule.map(|rule| rule.to_string()))
+    };
+    let rule = |nth| Some(format!("resource.contact.vdefault#rule-00{nth}"));
+    assert_eq!(found(&["a"]), ("evaluation_error".to_owned(), Some("allow"), rule(2)));
+    assert_eq!(found(&["b"]), ("evaluation_error".to_owned(), None, rule(3)), "0.51 grants nothing either");
+}
 
-            error[P022]: `derivedRoles` is not decided with yet
-              --> c.yaml:14:19  (resourcePolicy.rules[0].derivedRoles)
-              help: this version reads resource policies with rules, roles and conditions; keep other files out of the folder
+const OWNERS: &str = "apiVersion: api.cerbos.dev/v1
+derivedRoles:
+  name: owners
+  definitions:
+  - { name: owner, parentRoles: [user, anonymous], condition: { match: { expr: R.attr.owner == P.id } } }
+";
+const OF_OWNERS: &str = "apiVersion: api.cerbos.dev/v1
+resourcePolicy:
+  version: default
+  resource: contact
+  importDerivedRoles: [owners]
+  rules:
+  - { actions: [read], effect: EFFECT_ALLOW, derivedRoles: [owner] }
+";
 
-            error[P022]: `output` is not decided with yet
-              --> c.yaml:15:13  (resourcePolicy.rules[0].output)
-              help: this version reads resource policies with rules, roles and conditions; keep other files out of the folder"#]],
-    );
+#[test]
+fn derived_roles_are_looked_into_by_the_gateway() {
+    let files = |route: &str| {
+        [file("routes.yaml", &routes_file(route)), file("owners.yaml", OWNERS), file("contact.yaml", OF_OWNERS)]
+    };
+    let in_body = "- { id: c, path: /c, resource: { kind: contact, attributes: { owner: { body: /owner } } }, actions: { PUT: read } }";
+    let (set, report) = compile(&files(in_body));
+    assert!(report.to_string().contains("warning[P101]"), "a derived role compares what the client claims: {report}");
+    let set = set.unwrap();
+    assert_eq!(set.routes()[0].authentication, Authentication::Optional, "one of its parents is `anonymous`");
+    let of = |body| Ask::new("PUT /c").body(body).of(&set, &user("u-1", &["user"])).0;
+    assert_eq!(ask(&set, &user("u-1", &["user"]), "PUT /c"), "needs_body");
+    assert_eq!(ask(&set, &user("u-1", &["other"]), "PUT /c"), "no_rule", "denied without reading the body");
+    assert_eq!(of(json!({"owner": "u-1"})), "allow resource.contact.vdefault#rule-001");
+    assert_eq!(of(json!({"owner": "u-2"})), "no_rule");
+    assert_eq!(of(json!({})), "evaluation_error");
+}
+
+#[test]
+fn principal_and_role_policies_decide_in_the_gateway() {
+    let role = "apiVersion: api.cerbos.dev/v1\nrolePolicy:\n  role: clerk\n  parentRoles: [b]\n  rules:\n  - { resource: contact, allowActions: [read] }\n";
+    let principal = "apiVersion: api.cerbos.dev/v1\nprincipalPolicy:\n  principal: u-9\n  version: default\n  rules:\n  - resource: contact\n    actions: [ { action: read, effect: EFFECT_DENY } ]\n";
+    let acme = [
+        file("role.yaml", &role.replace("role: clerk", "role: clerk\n  scope: acme")),
+        file("principal.yaml", principal),
+    ];
+    let set = of_tenants("{ path: tenant }", &acme);
+    let b = |id| user(id, &["b"]);
+    assert!(ask(&set, &user("u-1", &["clerk"]), "GET /c/acme").starts_with("allow "));
+    assert!(ask(&set, &b("u-1"), "GET /c/acme").starts_with("allow "));
+    assert_eq!(ask(&set, &b("u-9"), "GET /c/acme"), "explicit_deny");
+    let (_, seen) = Ask::new("GET /c/acme").of(&set, &b("u-9"));
+    assert_eq!(seen.rule.unwrap().as_str(), "principal.u_9.vdefault#contact_rule-001");
 }
 
 #[test]
@@ -237,7 +339,7 @@ fn what_cerbos_refuses_is_refused() {
         &expect![[r#"
             error[P023]: `con*` is not the name of a resource
               --> c.yaml:4:13  (resourcePolicy.resource)
-              help: a name has no wildcards and no brackets; each kind has a policy of its own
+              help: a name has no wildcards and no brackets; each resource has a policy of its own
 
             error[P023]: `read` is named twice
               --> c.yaml:6:32  (resourcePolicy.rules[0].actions[1])
@@ -247,15 +349,15 @@ fn what_cerbos_refuses_is_refused() {
               --> c.yaml:6:47  (resourcePolicy.rules[0].effect)
               help: write `EFFECT_ALLOW` or `EFFECT_DENY`
 
-            error[P003]: the policy has two rules `a`
+            error[P003]: there is a rule `a` already
               --> c.yaml:7:13  (resourcePolicy.rules[1].name)
               help: give each rule a name of its own, or none
 
-            error[P023]: the pattern does not hold together: a bracket or a brace is left open
+            error[P023]: the pattern does not hold together: a bracket or a brace is left open, or it is too long
               --> c.yaml:7:26  (resourcePolicy.rules[1].actions[0])
               help: close it, or put a backslash before it
 
-            error[P023]: the rule names no roles
+            error[P023]: the rule `a` names no roles and no derived roles
               --> c.yaml:7:5  (resourcePolicy.rules[1])
               help: write `roles`; `roles: ["*"]` takes them all
 
@@ -263,20 +365,16 @@ fn what_cerbos_refuses_is_refused() {
               --> c.yaml:8:13  (resourcePolicy.rules[2].name)
               help: a name starts with a letter and goes on with letters, digits, `_`, `@`, `.` and `-`
 
-            error[P023]: scripts in conditions are no part of the language any more
-              --> c.yaml:8:133  (resourcePolicy.rules[2].condition.script)
+            error[P023]: scripts in conditions are no longer supported
+              --> c.yaml:8:76  (resourcePolicy.rules[2].condition)
               help: write `match` with an `expr`
 
             error[P023]: a match is one of `expr`, `all`, `any` and `none`
               --> c.yaml:8:85  (resourcePolicy.rules[2].condition.match)
               help: nest them with `of`
 
-            error[P019]: `R` has no field `nope`, at column 3 of the condition
-              --> c.yaml:9:83  (resourcePolicy.rules[3].condition.match.expr)
-              help: did you mean `R.scope`?
-
             error[Y007]: unknown key `extra`
               --> c.yaml:9:107  (resourcePolicy.rules[3].extra)
-              help: known keys are: name, actions, effect, derivedRoles, derived_roles, output, roles, condition"#]],
+              help: known keys are: name, actions, effect, roles, derivedRoles, derived_roles, condition, output"#]],
     );
 }

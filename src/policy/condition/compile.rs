@@ -3,25 +3,24 @@
 //! A slot is an identifier such as `@0`, which cannot be written in an expression. Evaluation reads exactly the slots, so a request part
 //! that the text does not name is never looked at. Comprehensions get a step counter, `@step`, so that they cannot run away.
 
-use cel::common::ast::{
-    CallExpr, ComprehensionExpr, EntryExpr, Expr, IdedExpr, ListExpr, LiteralValue, MapExpr, SelectExpr, operators,
-};
+mod calls;
+mod loops;
 
-use super::environment::{Environment, Multitude, Place, Profile, Record, Unknown};
-use super::functions::{self, Style, TYPES};
+use cel::common::ast::{EntryExpr, Expr, IdedExpr, ListExpr, LiteralValue, MapExpr, SelectExpr, operators};
+
+use super::environment::{Environment, Message, Multitude, Place, Profile, Unknown};
+use super::functions::{Pattern, TYPES};
 use super::lexis;
 use super::parse;
-use super::path::{Path, Source, Step, is_identifier};
+use super::path::{Path, Step};
 use super::references::References;
 use super::shortcut::Test;
-use super::syntax::{count_steps, fixed_step, is_never_boolean, operator};
-use super::{Condition, ConditionError, Interpreter, LOOPS};
-
-/// Where the language's extensions keep their functions.
-const NAMESPACES: &[&str] = &["base64", "cel", "ip", "json", "lists", "math", "optional", "regex", "sets", "strings"];
+use super::syntax::{fixed_step, is_never_boolean, is_type_name, operator};
+use super::{Computed, Condition, ConditionError, Interpreter, Program, check};
+use calls::Part;
 
 /// What an evaluation reads.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) enum Slot {
     /// The value at a place.
     Value(Path),
@@ -29,6 +28,20 @@ pub(super) enum Slot {
     Presence(Path),
     /// All header fields, or all query parameters.
     Names(Multitude),
+    /// `now()`
+    Now,
+    /// The value of a variable.
+    Variable(Box<str>),
+    /// Does a variable have a value?
+    HasVariable(Box<str>),
+    /// A message of the Cerbos protocol, as a map of what is set in it.
+    Message(Message),
+    /// The value of a global name, if it has one.
+    Global(Box<str>, Option<Computed>),
+    /// A regular expression.
+    Pattern(Pattern),
+    /// What `cel.bind` gives a name: evaluated when it is first read.
+    Bound(Box<IdedExpr>),
 }
 
 /// Which parts of an expression are evaluated without the interpreter.
@@ -40,22 +53,24 @@ pub(super) enum Shortcuts {
     Avoided,
 }
 
-/// A name or a call that does not compile, and where.
-struct Problem {
-    node: u64,
-    unknown: Unknown,
+/// What does not compile, and where.
+#[derive(Debug)]
+pub(super) struct Problem {
+    /// The node of the syntax tree.
+    pub(super) node: u64,
+    pub(super) unknown: Unknown,
 }
 
 impl Problem {
-    fn at(node: u64) -> impl Fn(Unknown) -> Self {
+    pub(super) fn at(node: u64) -> impl Fn(Unknown) -> Self {
         move |unknown| Self { node, unknown }
     }
 
-    fn new(node: u64, message: impl Into<String>) -> Self {
+    pub(super) fn new(node: u64, message: impl Into<String>) -> Self {
         Self { node, unknown: Unknown::new(message) }
     }
 
-    fn with_help(mut self, help: &str) -> Self {
+    pub(super) fn with_help(mut self, help: &str) -> Self {
         self.unknown = self.unknown.with_help(help);
         self
     }
@@ -70,15 +85,45 @@ enum Use {
     Value,
 }
 
+/// A condition, which must be able to be true or false.
 pub(super) fn compile(
     text: &str,
     environment: &Environment,
     shortcuts: Shortcuts,
 ) -> Result<Condition, ConditionError> {
+    let (root, program) = compile_expression(text, environment, Wanted::Boolean)?;
+    let test = match shortcuts {
+        Shortcuts::Taken => Test::build(root, &program.slots),
+        #[cfg(test)]
+        Shortcuts::Avoided => Test::Expression(Box::new(root)),
+    };
+    Ok(Condition { test, program })
+}
+
+/// What the author wants of an expression.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// True or false.
+    Boolean,
+    /// Any value.
+    Value,
+}
+
+/// An expression whose names are slots, and the slots.
+pub(super) fn compile_expression(
+    text: &str,
+    environment: &Environment,
+    wanted: Wanted,
+) -> Result<(IdedExpr, Program), ConditionError> {
     let (expression, source) = parse::parse(text, environment)?;
     let mut compiler = Compiler { environment, slots: Vec::new(), bound: Vec::new(), loops: 0 };
-    let rewritten = compiler.rewrite(expression, Use::Value).and_then(|rewritten| {
-        if environment.profile == Profile::Native && compiler.is_never_boolean(&rewritten.expr) {
+    let checked = match environment.profile {
+        Profile::Native => Ok(()),
+        Profile::Cerbos => check::check(&expression, environment),
+    };
+    let rewritten = checked.and_then(|()| compiler.rewrite(expression, Use::Value)).and_then(|rewritten| {
+        let must_decide = environment.profile == Profile::Native && wanted == Wanted::Boolean;
+        if must_decide && compiler.is_never_boolean(&rewritten.expr) {
             return Err(Problem::new(rewritten.id, "the condition is never true or false")
                 .with_help("a condition compares, as in `principal.id == path.user`"));
         }
@@ -89,50 +134,61 @@ pub(super) fn compile(
         ConditionError { message: problem.unknown.message, help: problem.unknown.help, offset }
     })?;
     let slots = compiler.slots;
-    let test = match shortcuts {
-        Shortcuts::Taken => Test::build(rewritten, &slots),
-        #[cfg(test)]
-        Shortcuts::Avoided => Test::Expression(Box::new(rewritten)),
-    };
-    Ok(Condition {
+    let program = Program {
         references: References::of(&slots),
-        test,
         slots: slots.into(),
         profile: environment.profile,
         fields: environment.fields(),
         credential_headers: environment.credential_headers().clone(),
         interpreter: Interpreter(environment.interpreter().clone()),
-    })
+    };
+    Ok((rewritten, program))
 }
 
-/// What `has()` says of a group of fields that is always there.
-fn always(id: u64) -> IdedExpr {
-    IdedExpr { id, expr: Expr::Literal(LiteralValue::Boolean(true.into())) }
+/// What `has()` says where it is known before any request comes.
+fn known(id: u64, answer: bool) -> IdedExpr {
+    IdedExpr { id, expr: Expr::Literal(LiteralValue::Boolean(answer.into())) }
 }
 
 struct Compiler<'e> {
     environment: &'e Environment,
     slots: Vec<Slot>,
-    /// Variables of the comprehensions around.
-    bound: Vec<String>,
+    /// Variables of the comprehensions around, the innermost last.
+    bound: Vec<Bound>,
     loops: usize,
+}
+
+/// A variable of a comprehension.
+struct Bound {
+    name: String,
+    /// What to write in its place; `None` where the interpreter knows it by its name.
+    stands_for: Option<IdedExpr>,
+    /// The place it is another name for.
+    place: Option<Place>,
 }
 
 impl Compiler<'_> {
     /// Resolves names and replaces reads by slots.
     fn rewrite(&mut self, expression: IdedExpr, purpose: Use) -> Result<IdedExpr, Problem> {
         let id = expression.id;
+        if self.environment.profile == Profile::Cerbos && is_type_name(&expression.expr) {
+            return Ok(expression);
+        }
         if let Some(place) = self.place(&expression)? {
-            let slot = Self::slot_of(id, place, purpose)?;
+            let slot = self.slot_of(id, place, purpose)?;
             return Ok(self.slot(id, slot));
         }
         let expr = match expression.expr {
-            Expr::Literal(_) | Expr::Ident(_) => expression.expr,
+            Expr::Literal(_) => expression.expr,
+            Expr::Ident(name) => {
+                let stands_for = self.bound(&name).and_then(|bound| bound.stands_for.as_ref());
+                stands_for.map_or(Expr::Ident(name), |stands_for| stands_for.expr.clone())
+            }
             Expr::Select(select) => return self.select(id, select),
             Expr::Call(call) => return self.call(id, call),
-            Expr::Comprehension(comprehension) => self.comprehension(id, *comprehension)?,
+            Expr::Comprehension(comprehension) => return self.comprehension(id, *comprehension),
             Expr::List(list) => {
-                let elements = list.elements.into_iter().map(|element| self.rewrite(element, Use::Value));
+                let elements = list.elements.into_iter().map(|element| self.rewrite_part(element, Part::Value));
                 Expr::List(ListExpr::new(elements.collect::<Result<_, _>>()?))
             }
             Expr::Map(map) => Expr::Map(self.map(map)?),
@@ -144,17 +200,25 @@ impl Compiler<'_> {
         Ok(IdedExpr { id, expr })
     }
 
+    /// The innermost variable of that name.
+    fn bound(&self, name: &str) -> Option<&Bound> {
+        self.bound.iter().rev().find(|bound| bound.name == name)
+    }
+
     /// What a chain of names stands for; `None` when it is something else, or starts with a variable or a type.
     fn place(&self, expression: &IdedExpr) -> Result<Option<Place>, Problem> {
         let problem = Problem::at(expression.id);
         match &expression.expr {
             Expr::Ident(name) => {
-                let free = !name.starts_with('@') && !self.bound.contains(name) && !TYPES.contains(&name.as_str());
+                if let Some(bound) = self.bound(name) {
+                    return Ok(bound.place.clone());
+                }
+                let free = !name.starts_with('@') && !TYPES.contains(&name.as_str());
                 if free { self.environment.root(name).map(Some).map_err(problem) } else { Ok(None) }
             }
             Expr::Select(select) if !select.test => match self.place(&select.operand)? {
+                Some(Place::Variable(_) | Place::Global(..)) | None => Ok(None),
                 Some(place) => self.step(place, Step::Key(select.field.as_str().into())).map(Some).map_err(problem),
-                None => Ok(None),
             },
             Expr::Call(call) if call.func_name == operators::INDEX => {
                 let [operand, index] = call.args.as_slice() else {
@@ -167,8 +231,9 @@ impl Compiler<'_> {
                     Some(Place::Record(record, written)) if record.is_message() => Err(problem(
                         Unknown::new(format!("`{written}` is not a map")).with_help("its fields stand after a dot"),
                     )),
+                    // The value of a variable is stepped into by the interpreter.
+                    Some(Place::Variable(_) | Place::Global(..)) | None => Ok(None),
                     Some(place) => self.step(place, step).map(Some).map_err(problem),
-                    None => Ok(None),
                 }
             }
             Expr::Select(_)
@@ -202,20 +267,26 @@ impl Compiler<'_> {
                 path.steps.push(step);
                 Ok(Place::Path(path))
             }
+            (Place::Variable(name) | Place::Global(name, _), _) => {
+                Err(Unknown::new(format!("`{name}` is not known before any request comes")))
+            }
         }
     }
 
     /// The slot for a place that is used as a value.
-    fn slot_of(id: u64, place: Place, purpose: Use) -> Result<Slot, Problem> {
+    fn slot_of(&self, id: u64, place: Place, purpose: Use) -> Result<Slot, Problem> {
         match place {
             Place::Path(path) => Ok(Slot::Value(path)),
+            Place::Variable(name) => Ok(Slot::Variable(name)),
+            Place::Global(name, value) => Ok(Slot::Global(name, value)),
             Place::Names(names, _) if purpose == Use::Map => Ok(Slot::Names(names)),
             Place::Names(_, written) => Err(Problem::new(id, format!("`{written}` is not a value in itself"))
                 .with_help("read one of its names, or go through them with `exists` or `all`")),
-            Place::Record(_, written) => {
-                Err(Problem::new(id, format!("`{written}` is not a value in itself"))
-                    .with_help("name one of its fields"))
-            }
+            Place::Record(record, written) => match self.environment.message(record, &written) {
+                Some(message) => Ok(Slot::Message(message)),
+                None => Err(Problem::new(id, format!("`{written}` is not a value in itself"))
+                    .with_help("name one of its fields")),
+            },
         }
     }
 
@@ -236,24 +307,33 @@ impl Compiler<'_> {
         let slot = name.strip_prefix('@').and_then(|index| index.parse::<usize>().ok());
         match slot.and_then(|index| self.slots.get(index)) {
             Some(Slot::Value(path)) => path.is_text() || path.is_list() || path.is_map(),
-            Some(Slot::Presence(_)) => false,
-            Some(Slot::Names(_)) | None => true,
+            Some(Slot::Presence(_) | Slot::Variable(_) | Slot::HasVariable(_) | Slot::Global(..) | Slot::Bound(_)) => {
+                false
+            }
+            Some(Slot::Names(_) | Slot::Message(_) | Slot::Now | Slot::Pattern(_)) | None => true,
         }
     }
 
     fn select(&mut self, id: u64, select: SelectExpr) -> Result<IdedExpr, Problem> {
-        if let (true, Some(place)) = (select.test, self.place(&select.operand)?) {
+        let operand = if select.test { self.place(&select.operand)? } else { None };
+        if let Some(place @ (Place::Path(_) | Place::Record(..) | Place::Names(..))) = operand {
             let step = Step::Key(select.field.as_str().into());
             return Ok(match self.step(place, step).map_err(Problem::at(id))? {
                 Place::Path(path) => self.slot(id, Slot::Presence(path)),
                 Place::Record(record, written) => match record.presence(&written) {
                     Some(path) => self.slot(id, Slot::Presence(path)),
-                    None => always(id),
+                    None => known(id, true),
                 },
-                Place::Names(..) => always(id),
+                Place::Names(..) => known(id, true),
+                Place::Variable(name) => self.slot(id, Slot::HasVariable(name)),
+                Place::Global(_, value) => known(id, value.is_some_and(|value| !value.is_null())),
             });
         }
         let operand = Box::new(self.rewrite(*select.operand, Use::Value)?);
+        if select.test && self.environment.profile == Profile::Cerbos {
+            let field = Expr::Literal(LiteralValue::String(select.field.into()));
+            return Ok(operator(id, "@has", vec![*operand, IdedExpr { id: 0, expr: field }]));
+        }
         Ok(IdedExpr { id, expr: Expr::Select(SelectExpr { operand, field: select.field, test: select.test }) })
     }
 
@@ -261,104 +341,10 @@ impl Compiler<'_> {
         let mut entries = map.entries;
         for entry in &mut entries {
             if let EntryExpr::MapEntry(pair) = &mut entry.expr {
-                pair.key = self.rewrite(std::mem::take(&mut pair.key), Use::Value)?;
-                pair.value = self.rewrite(std::mem::take(&mut pair.value), Use::Value)?;
+                pair.key = self.rewrite_part(std::mem::take(&mut pair.key), Part::Key)?;
+                pair.value = self.rewrite_part(std::mem::take(&mut pair.value), Part::Value)?;
             }
         }
         Ok(MapExpr { entries })
-    }
-
-    fn call(&mut self, id: u64, call: CallExpr) -> Result<IdedExpr, Problem> {
-        if let Some(presence) = self.key_in_map(id, &call)? {
-            return Ok(presence);
-        }
-        let name = call.func_name.clone();
-        // Operators have names that cannot be written.
-        if is_identifier(&name) {
-            self.check_namespace(id, &call)?;
-            let style = if call.target.is_some() { Style::Member } else { Style::Global };
-            functions::check(self.environment.profile, &name, style).map_err(Problem::at(id))?;
-            functions::check_arguments(&call).map_err(Problem::at(id))?;
-        }
-        let purpose = |position: usize| match (name.as_str(), position) {
-            (operators::INDEX, 0) | (operators::IN, 1) | ("size", _) => Use::Map,
-            _ => Use::Value,
-        };
-        let target = match call.target {
-            Some(target) => Some(Box::new(self.rewrite(*target, purpose(0))?)),
-            None => None,
-        };
-        let arguments = call.args.into_iter().enumerate();
-        let args = arguments.map(|(position, argument)| self.rewrite(argument, purpose(position)));
-        let args = args.collect::<Result<Vec<_>, _>>()?;
-        Ok(match name.as_str() {
-            "now" => self.now(id),
-            "timeSince" => {
-                let since = target.map(|target| *target).into_iter().chain(args);
-                let args = std::iter::once(self.now(id)).chain(since).collect();
-                operator(id, operators::SUBSTRACT, args)
-            }
-            _ => IdedExpr { id, expr: Expr::Call(CallExpr { func_name: name, target, args }) },
-        })
-    }
-
-    /// `math.abs(x)` and the like.
-    fn check_namespace(&self, id: u64, call: &CallExpr) -> Result<(), Problem> {
-        match call.target.as_ref().map(|target| &target.expr) {
-            Some(Expr::Ident(name)) if NAMESPACES.contains(&name.as_str()) && !self.bound.contains(name) => {
-                Err(Problem::new(id, format!("`{name}.{}` is not supported yet", call.func_name)))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// The time of the decision: `timestamp(@n)`, where the slot holds seconds.
-    fn now(&mut self, id: u64) -> IdedExpr {
-        let path = Path { written: "now()".into(), source: Source::Now, steps: vec![] };
-        let seconds = self.slot(id, Slot::Value(path));
-        operator(id, "timestamp", vec![seconds])
-    }
-
-    /// `"key" in map` asks like `has()` where the map is known to be one.
-    fn key_in_map(&mut self, id: u64, call: &CallExpr) -> Result<Option<IdedExpr>, Problem> {
-        let (operators::IN, [key, map]) = (call.func_name.as_str(), call.args.as_slice()) else {
-            return Ok(None);
-        };
-        let (Some(step @ Step::Key(_)), Some(place)) = (fixed_step(key), self.place(map)?) else {
-            return Ok(None);
-        };
-        let is_map = match &place {
-            Place::Names(..) | Place::Record(Record::Captures, _) => true,
-            Place::Path(path) => path.is_map(),
-            Place::Record(..) => false,
-        };
-        if !is_map {
-            return Ok(None);
-        }
-        match self.step(place, step).map_err(Problem::at(id))? {
-            Place::Path(path) => Ok(Some(self.slot(id, Slot::Presence(path)))),
-            Place::Record(..) | Place::Names(..) => Ok(None),
-        }
-    }
-
-    fn comprehension(&mut self, id: u64, comprehension: ComprehensionExpr) -> Result<Expr, Problem> {
-        if comprehension.iter_var2.is_some() {
-            return Err(Problem::new(id, "comprehensions with two variables are not supported yet"));
-        }
-        let iter_range = self.rewrite(comprehension.iter_range, Use::Map)?;
-        let accu_init = self.rewrite(comprehension.accu_init, Use::Value)?;
-        if self.loops == LOOPS {
-            return Err(Problem::new(id, format!("comprehensions nest deeper than {LOOPS}")));
-        }
-        self.loops += 1;
-        self.bound.push(comprehension.iter_var.clone());
-        let loop_cond = self.rewrite(comprehension.loop_cond, Use::Value)?;
-        let loop_step = self.rewrite(comprehension.loop_step, Use::Value)?;
-        let result = self.rewrite(comprehension.result, Use::Value)?;
-        self.bound.pop();
-        self.loops -= 1;
-        let mut counted = ComprehensionExpr { iter_range, accu_init, loop_cond, loop_step, result, ..comprehension };
-        count_steps(&mut counted);
-        Ok(Expr::Comprehension(Box::new(counted)))
     }
 }

@@ -2,14 +2,19 @@
 //!
 //! Names are resolved while compiling, so that a typing mistake is a compile error with advice, never an absent value at run time.
 
+mod fields;
+
 use std::sync::{Arc, LazyLock};
 
 use cel::Env;
 use http::HeaderName;
+use serde_json::{Map, Value};
 
+use super::Computed;
 use super::functions;
-use super::path::{CertificateField, Fields, Path, PrincipalField, RequestField, ResourceField, Source};
+use super::path::{Fields, Path, RequestField, Source};
 use super::suggest::closest;
+use fields::Target;
 
 /// Which language a condition is written in, and what it may name.
 #[derive(Clone, Debug)]
@@ -18,6 +23,22 @@ pub struct Environment {
     captures: Vec<Box<str>>,
     credential_headers: Arc<[HeaderName]>,
     names_resource: bool,
+    /// `C`
+    pub(super) constants: Arc<Map<String, Value>>,
+    /// `V`
+    pub(super) variables: Arc<[Box<str>]>,
+    /// `G`
+    pub(super) globals: Arc<Map<String, Value>>,
+    pub(super) sets: Sets,
+}
+
+/// How the set functions compare elements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sets {
+    /// By the language's `==`.
+    Equality,
+    /// As Cerbos 0.51 does: in longer lists a double is no integer.
+    AsOf051,
 }
 
 /// The two languages.
@@ -42,6 +63,13 @@ pub(super) enum Record {
     CerbosPrincipal,
     CerbosResource,
     CerbosAuxiliary,
+    /// `V`
+    Variables,
+    /// `C`
+    Constants,
+    /// `G`
+    Globals,
+    Runtime,
 }
 
 /// Every header field, or every query parameter.
@@ -57,6 +85,19 @@ pub(super) enum Place {
     Record(Record, String),
     Names(Multitude, String),
     Path(Path),
+    Variable(Box<str>),
+    Global(Box<str>, Option<Computed>),
+}
+
+/// A message of the Cerbos protocol: the fields that may be set in it, by their JSON names.
+pub(super) type Message = Vec<(&'static str, Part)>;
+
+/// A field of a message.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Part {
+    Path(Path),
+    /// A message within, and what tells whether it is there, unless it always is.
+    Message(Message, Option<Path>),
 }
 
 /// What is wrong with a name, and what to write instead.
@@ -77,6 +118,9 @@ impl Unknown {
     }
 }
 
+/// What Cerbos conditions may name, in its short form.
+const CERBOS_ROOTS: &[&str] = &["request", "P", "R", "V", "C", "G", "runtime"];
+
 /// Header fields that carry credentials, whatever the settings say.
 const CREDENTIAL_HEADERS: [HeaderName; 3] =
     [http::header::AUTHORIZATION, http::header::COOKIE, http::header::PROXY_AUTHORIZATION];
@@ -89,6 +133,10 @@ impl Environment {
             captures: captures.iter().map(|&name| name.into()).collect(),
             credential_headers: CREDENTIAL_HEADERS.into(),
             names_resource: true,
+            constants: Arc::default(),
+            variables: Arc::default(),
+            globals: Arc::default(),
+            sets: Sets::Equality,
         }
     }
 
@@ -111,6 +159,34 @@ impl Environment {
         self
     }
 
+    /// The constants of a Cerbos policy, `C`. A name that is not among them does not compile.
+    #[must_use]
+    pub fn with_constants(mut self, constants: Map<String, Value>) -> Self {
+        self.constants = Arc::new(constants);
+        self
+    }
+
+    /// The names of the variables of a Cerbos policy, `V`. A name that is not among them does not compile.
+    #[must_use]
+    pub fn with_variables(mut self, names: impl IntoIterator<Item = impl Into<Box<str>>>) -> Self {
+        self.variables = names.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// The values of the installation, `G`.
+    #[must_use]
+    pub fn with_globals(mut self, globals: Map<String, Value>) -> Self {
+        self.globals = Arc::new(globals);
+        self
+    }
+
+    /// The set functions do what those of Cerbos 0.51 do: in lists of three and more elements `1.0` is not `1`.
+    #[must_use]
+    pub fn as_of_0_51(mut self) -> Self {
+        self.sets = Sets::AsOf051;
+        self
+    }
+
     pub(super) fn credential_headers(&self) -> &Arc<[HeaderName]> {
         &self.credential_headers
     }
@@ -126,10 +202,12 @@ impl Environment {
     /// The interpreter's functions for this language.
     pub(super) fn interpreter(&self) -> &'static Arc<Env> {
         static NATIVE: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(functions::native()));
-        static CERBOS: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(functions::cerbos()));
-        match self.profile {
-            Profile::Native => &NATIVE,
-            Profile::Cerbos => &CERBOS,
+        static CERBOS: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(functions::cerbos(Sets::Equality)));
+        static CERBOS_051: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(functions::cerbos(Sets::AsOf051)));
+        match (self.profile, self.sets) {
+            (Profile::Native, _) => &NATIVE,
+            (Profile::Cerbos, Sets::Equality) => &CERBOS,
+            (Profile::Cerbos, Sets::AsOf051) => &CERBOS_051,
         }
     }
 
@@ -146,21 +224,33 @@ impl Environment {
             (Profile::Cerbos, "request") => Record::CerbosRequest,
             (Profile::Cerbos, "P") => Record::CerbosPrincipal,
             (Profile::Cerbos, "R") => Record::CerbosResource,
-            (Profile::Cerbos, "V" | "variables" | "C" | "constants" | "G" | "globals" | "runtime") => {
-                return Err(Unknown::new(format!("`{name}` is not supported yet")));
-            }
+            (Profile::Cerbos, "V" | "variables") => Record::Variables,
+            (Profile::Cerbos, "C" | "constants") => Record::Constants,
+            (Profile::Cerbos, "runtime") => Record::Runtime,
+            (Profile::Cerbos, "G" | "globals") => Record::Globals,
             (Profile::Native, _) => return Err(unknown_name(name, &["principal", "request", "path", "resource"])),
-            (Profile::Cerbos, _) => return Err(unknown_name(name, &["request", "P", "R"])),
+            (Profile::Cerbos, _) => return Err(unknown_name(name, CERBOS_ROOTS)),
         };
         Ok(Place::Record(record, name.to_owned()))
     }
 
     /// What a field of a group stands for.
     pub(super) fn field(&self, record: Record, written: &str, name: &str) -> Result<Place, Unknown> {
-        let fields = record.fields();
-        if record == Record::Captures {
-            return self.capture(written, name);
-        }
+        let fields = match record {
+            Record::Captures => return self.capture(written, name),
+            Record::Variables => return self.variable(name),
+            Record::Constants => return self.constant(written, name),
+            Record::Globals => return Ok(self.global(name)),
+            Record::Principal
+            | Record::Request
+            | Record::Certificate
+            | Record::Resource
+            | Record::CerbosRequest
+            | Record::CerbosPrincipal
+            | Record::CerbosResource
+            | Record::CerbosAuxiliary
+            | Record::Runtime => record.fields(),
+        };
         let Some((_, target)) = fields.iter().find(|(field, _)| *field == name) else {
             let known: Vec<&str> =
                 fields.iter().map(|(field, _)| *field).filter(|field| !is_snake_twin(field)).collect();
@@ -177,8 +267,42 @@ impl Environment {
             Target::ClientIp => Source::Request(RequestField::ClientIp),
             Target::Certificate(field) => Source::Request(RequestField::Certificate(field)),
             Target::Resource(field) => Source::Resource(field),
+            Target::DerivedRoles => Source::DerivedRoles,
         };
         Ok(Place::Path(Path { written: written.into(), source, steps: vec![] }))
+    }
+
+    /// A message as a value; `None` where the group is none, or is never one.
+    pub(super) fn message(&self, record: Record, written: &str) -> Option<Message> {
+        let names = record.fields().iter().map(|(name, _)| *name).filter(|name| !is_snake_twin(name));
+        let part = |name: &'static str| match self.field(record, written, name) {
+            Ok(Place::Path(path)) => Some((name, Part::Path(path))),
+            Ok(Place::Record(inner, written)) => {
+                Some((name, Part::Message(self.message(inner, &written)?, inner.presence(&written))))
+            }
+            Ok(Place::Names(..) | Place::Variable(_) | Place::Global(..)) | Err(_) => None,
+        };
+        record.is_value().then(|| names.filter_map(part).collect())
+    }
+
+    fn variable(&self, name: &str) -> Result<Place, Unknown> {
+        if self.variables.iter().any(|known| **known == *name) {
+            return Ok(Place::Variable(name.into()));
+        }
+        Err(undefined("variable", name, self.variables.iter().map(|known| &**known)))
+    }
+
+    /// Globals keep their integers. As of 0.51 one that is not there reads as null.
+    fn global(&self, name: &str) -> Place {
+        let absent = || (self.sets == Sets::AsOf051).then(Computed::null);
+        Place::Global(name.into(), self.globals.get(name).map(Computed::from_json).or_else(absent))
+    }
+
+    fn constant(&self, written: &str, name: &str) -> Result<Place, Unknown> {
+        match self.constants.get(name) {
+            Some(value) => Ok(Place::Path(Path::fixed(format!("{written}.{name}"), &Arc::new(value.clone())))),
+            None => Err(undefined("constant", name, self.constants.keys().map(String::as_str))),
+        }
     }
 
     fn capture(&self, written: &str, name: &str) -> Result<Place, Unknown> {
@@ -216,99 +340,9 @@ impl Environment {
     }
 }
 
-/// What a field leads to.
-#[derive(Clone, Copy)]
-enum Target {
-    Record(Record),
-    Names(Multitude),
-    Principal(PrincipalField),
-    Method,
-    Path,
-    Host,
-    ClientIp,
-    Certificate(CertificateField),
-    Resource(ResourceField),
-}
-
-impl Record {
-    /// What `has()` of the group itself asks; `None` where the group is always there.
-    pub(super) fn presence(self, written: &str) -> Option<Path> {
-        let source = Source::Request(RequestField::Certificate(CertificateField::Sha256));
-        (self == Self::Certificate).then(|| Path { written: written.into(), source, steps: vec![] })
-    }
-
-    /// A message of the Cerbos protocol, whose fields cannot be reached by an index.
-    pub(super) fn is_message(self) -> bool {
-        match self {
-            Self::Principal | Self::Request | Self::Certificate | Self::Captures | Self::Resource => false,
-            Self::CerbosRequest | Self::CerbosPrincipal | Self::CerbosResource | Self::CerbosAuxiliary => true,
-        }
-    }
-
-    /// Its fields.
-    fn fields(self) -> &'static [(&'static str, Target)] {
-        match self {
-            Self::Principal => &[
-                ("id", Target::Principal(PrincipalField::Id)),
-                ("kind", Target::Principal(PrincipalField::Kind)),
-                ("roles", Target::Principal(PrincipalField::Roles)),
-                ("claims", Target::Principal(PrincipalField::Claims)),
-                ("provider", Target::Principal(PrincipalField::Provider)),
-                ("client_id", Target::Principal(PrincipalField::ClientId)),
-            ],
-            Self::Request => &[
-                ("method", Target::Method),
-                ("path", Target::Path),
-                ("host", Target::Host),
-                ("query", Target::Names(Multitude::Queries)),
-                ("headers", Target::Names(Multitude::Headers)),
-                ("client_ip", Target::ClientIp),
-                ("client_certificate", Target::Record(Self::Certificate)),
-            ],
-            Self::Certificate => &[
-                ("subject", Target::Certificate(CertificateField::Subject)),
-                ("common_name", Target::Certificate(CertificateField::CommonName)),
-                ("dns_names", Target::Certificate(CertificateField::DnsNames)),
-                ("uris", Target::Certificate(CertificateField::Uris)),
-                ("emails", Target::Certificate(CertificateField::Emails)),
-                ("sha256", Target::Certificate(CertificateField::Sha256)),
-            ],
-            Self::Captures => &[],
-            Self::Resource => &[
-                ("kind", Target::Resource(ResourceField::Kind)),
-                ("id", Target::Resource(ResourceField::Id)),
-                ("attr", Target::Resource(ResourceField::Attributes)),
-            ],
-            Self::CerbosRequest => &[
-                ("principal", Target::Record(Self::CerbosPrincipal)),
-                ("resource", Target::Record(Self::CerbosResource)),
-                ("auxData", Target::Record(Self::CerbosAuxiliary)),
-                ("aux_data", Target::Record(Self::CerbosAuxiliary)),
-            ],
-            Self::CerbosPrincipal => &[
-                ("id", Target::Principal(PrincipalField::Id)),
-                ("roles", Target::Principal(PrincipalField::ListedRoles)),
-                ("attr", Target::Principal(PrincipalField::Claims)),
-                ("policyVersion", Target::Principal(PrincipalField::PolicyVersion)),
-                ("policy_version", Target::Principal(PrincipalField::PolicyVersion)),
-                ("scope", Target::Principal(PrincipalField::Scope)),
-            ],
-            Self::CerbosResource => &[
-                ("kind", Target::Resource(ResourceField::Kind)),
-                ("id", Target::Resource(ResourceField::Id)),
-                ("attr", Target::Resource(ResourceField::Attributes)),
-                ("policyVersion", Target::Resource(ResourceField::PolicyVersion)),
-                ("policy_version", Target::Resource(ResourceField::PolicyVersion)),
-                ("scope", Target::Resource(ResourceField::Scope)),
-            ],
-            Self::CerbosAuxiliary => &[("jwt", Target::Principal(PrincipalField::Token))],
-        }
-    }
-}
-
 /// The other spelling of a field, left out of advice.
 fn is_snake_twin(field: &str) -> bool {
-    matches!(field, "aux_data" | "policy_version")
+    matches!(field, "aux_data" | "policy_version" | "effective_derived_roles")
 }
 
 fn unknown_name(name: &str, known: &[&str]) -> Unknown {
@@ -316,6 +350,14 @@ fn unknown_name(name: &str, known: &[&str]) -> Unknown {
     match closest(name, known.iter().copied()) {
         Some(known) => unknown.with_help(format!("did you mean `{known}`?")),
         None => unknown.with_help(format!("a condition may name: {}", known.join(", "))),
+    }
+}
+
+fn undefined<'k>(what: &str, name: &str, known: impl Iterator<Item = &'k str>) -> Unknown {
+    let unknown = Unknown::new(format!("undefined {what} `{name}`"));
+    match closest(name, known) {
+        Some(known) => unknown.with_help(format!("did you mean `{known}`?")),
+        None => unknown.with_help(format!("the policy defines or imports no such {what}")),
     }
 }
 

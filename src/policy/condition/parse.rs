@@ -31,7 +31,7 @@ pub(super) fn parse(text: &str, environment: &Environment) -> Result<(IdedExpr, 
         let place = |number: isize| usize::try_from(number).ok().filter(|&number| number > 0);
         ConditionError {
             message: format!("the condition is not an expression: {}", retell(&first.msg)),
-            help: None,
+            help: first.msg.contains(".?").then(|| "ask with `has(a.b)` before reading `a.b`".to_owned()),
             offset: place(first.pos.0).zip(place(first.pos.1)),
         }
     })

@@ -4,6 +4,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 use http::HeaderName;
 use serde_json::Value;
@@ -29,7 +30,10 @@ pub(super) enum Source {
     Request(RequestField),
     Capture(Box<str>),
     Resource(ResourceField),
-    Now,
+    /// `runtime.effectiveDerivedRoles`
+    DerivedRoles,
+    /// A value that no request changes: a constant or the globals.
+    Fixed(Arc<Value>),
 }
 
 /// A field of the principal.
@@ -131,6 +135,23 @@ pub(super) enum Fields {
 }
 
 impl Path {
+    /// A value that no request changes.
+    pub(super) fn fixed(written: String, value: &Arc<Value>) -> Self {
+        Self { written: written.into(), source: Source::Fixed(value.clone()), steps: vec![] }
+    }
+
+    /// The text that stands there, when no request changes it.
+    pub(super) fn fixed_text(&self) -> Option<&str> {
+        let Source::Fixed(value) = &self.source else {
+            return None;
+        };
+        let entered = self.steps.iter().try_fold(&**value, |value, step| match step {
+            Step::Key(key) => value.get(&**key),
+            Step::Index(index) => value.get(usize::try_from(*index).ok()?),
+        });
+        entered?.as_str()
+    }
+
     /// Is it known to be a text?
     pub(super) fn is_text(&self) -> bool {
         let text = match &self.source {
@@ -141,7 +162,7 @@ impl Path {
             Source::Request(RequestField::Certificate(field)) => !field.is_list(),
             Source::Request(_) | Source::Capture(_) => true,
             Source::Resource(field) => *field != ResourceField::Attributes,
-            Source::Now => false,
+            Source::DerivedRoles | Source::Fixed(_) => false,
         };
         text && self.steps.is_empty()
     }
@@ -151,23 +172,25 @@ impl Path {
         let list = match &self.source {
             Source::Principal(field) => matches!(field, PrincipalField::Roles | PrincipalField::ListedRoles),
             Source::Request(RequestField::Certificate(field)) => field.is_list(),
-            Source::Request(_) | Source::Capture(_) | Source::Resource(_) | Source::Now => false,
+            Source::DerivedRoles => true,
+            Source::Request(_) | Source::Capture(_) | Source::Resource(_) | Source::Fixed(_) => false,
         };
         list && self.steps.is_empty()
     }
 
     /// Is it known to be a map?
     pub(super) fn is_map(&self) -> bool {
-        let map = matches!(
-            self.source,
-            Source::Principal(PrincipalField::Claims | PrincipalField::Token)
-                | Source::Resource(ResourceField::Attributes)
-        );
+        let map = match &self.source {
+            Source::Principal(field) => matches!(field, PrincipalField::Claims | PrincipalField::Token),
+            Source::Resource(field) => *field == ResourceField::Attributes,
+            Source::Fixed(value) => value.is_object(),
+            Source::Request(_) | Source::Capture(_) | Source::DerivedRoles => false,
+        };
         map && self.steps.is_empty()
     }
 
     /// Reads the value.
-    pub(super) fn read<'s>(&self, scope: &'s Scope<'_>) -> Result<Reading<'s>, EvaluationError> {
+    pub(super) fn read<'s>(&'s self, scope: &'s Scope<'_>) -> Result<Reading<'s>, EvaluationError> {
         let mut reading = self.start(scope)?;
         for step in &self.steps {
             reading = self.enter(&reading, step)?;
@@ -197,6 +220,8 @@ impl Path {
         }
         match (&reading, last) {
             (Reading::Object(object), Step::Key(key)) => Ok(object.get(key).is_some()),
+            // In Cerbos conditions a value without entries lacks them all; a list has none to lack.
+            (reading, Step::Key(_)) if fields == Fields::Defaulted && !reading.is_list() => Ok(false),
             _ => Err(self.not_a_map()),
         }
     }
@@ -223,7 +248,7 @@ impl Path {
         EvaluationError::NotAMap(self.to_string().into())
     }
 
-    fn start<'s>(&self, scope: &'s Scope<'_>) -> Result<Reading<'s>, EvaluationError> {
+    fn start<'s>(&'s self, scope: &'s Scope<'_>) -> Result<Reading<'s>, EvaluationError> {
         match &self.source {
             Source::Principal(field) => self.principal(*field, &scope.principal),
             Source::Request(field) => self.request(field, scope.request.as_ref().ok_or_else(|| self.absent())?),
@@ -232,7 +257,8 @@ impl Path {
                 let found = scope.captures.iter().find(|(known, _)| *known == &**name);
                 self.text(found.map(|(_, value)| *value))
             }
-            Source::Now => Ok(Reading::Int(i64::try_from(scope.now.seconds()).unwrap_or(i64::MAX))),
+            Source::DerivedRoles => Ok(Reading::Roles(Roles::listed(scope.derived_roles))),
+            Source::Fixed(value) => Ok(Reading::of_json(value)),
         }
     }
 
@@ -246,8 +272,8 @@ impl Path {
             PrincipalField::Kind => self.text(Some(principal.kind.as_str())),
             PrincipalField::Roles => Ok(Reading::Roles(Roles::native(principal.roles, principal.kind))),
             PrincipalField::ListedRoles => Ok(Reading::Roles(Roles::listed(principal.roles))),
-            PrincipalField::Claims => Ok(Reading::Object(Object::claims(principal.claims))),
-            PrincipalField::Token => Ok(Reading::Object(Object::claims(principal.token))),
+            PrincipalField::Claims => Ok(Reading::Object(Object::claims(principal.claims, principal.origin))),
+            PrincipalField::Token => Ok(Reading::Object(Object::claims(principal.token, principal.origin))),
             PrincipalField::Provider => self.text(principal.provider),
             PrincipalField::ClientId => self.text(principal.client_id),
             PrincipalField::PolicyVersion => self.text(Some(principal.policy_version)),

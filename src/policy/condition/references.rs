@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::compile::Slot;
-use super::environment::Multitude;
+use super::environment::{Message, Multitude, Part};
 use super::path::{Path, PrincipalField, ResourceField, Source, Step};
 
 /// Which parts of a request a condition reads, known before any request comes.
@@ -12,6 +12,7 @@ pub struct References {
     roots: BTreeSet<Root>,
     attributes: Reads,
     claims: Reads,
+    variables: BTreeSet<Box<str>>,
 }
 
 /// A part of a request.
@@ -27,6 +28,8 @@ pub enum Root {
     Resource,
     /// The time.
     Now,
+    /// The derived roles that are active.
+    DerivedRoles,
 }
 
 /// The entries of a map that are read.
@@ -57,12 +60,18 @@ impl References {
         &self.claims
     }
 
+    /// The variables that are read. What these read in turn is not in here: add the references of their definitions.
+    pub fn variables(&self) -> impl Iterator<Item = &str> {
+        self.variables.iter().map(|name| &**name)
+    }
+
     /// What two conditions read together.
     #[must_use]
     pub fn union(mut self, other: &Self) -> Self {
         self.roots.extend(&other.roots);
         self.attributes.merge(&other.attributes);
         self.claims.merge(&other.claims);
+        self.variables.extend(other.variables.iter().cloned());
         self
     }
 
@@ -74,13 +83,30 @@ impl References {
                 Slot::Names(Multitude::Headers | Multitude::Queries) => {
                     references.roots.insert(Root::Request);
                 }
+                Slot::Now => {
+                    references.roots.insert(Root::Now);
+                }
+                Slot::Variable(name) | Slot::HasVariable(name) => {
+                    references.variables.insert(name.clone());
+                }
+                Slot::Message(message) => references.add_message(message),
+                Slot::Global(..) | Slot::Pattern(_) | Slot::Bound(_) => {}
             }
         }
         references
     }
 
+    fn add_message(&mut self, message: &Message) {
+        for (_, part) in message {
+            match part {
+                Part::Path(path) => self.add(path),
+                Part::Message(message, _) => self.add_message(message),
+            }
+        }
+    }
+
     fn add(&mut self, path: &Path) {
-        self.roots.insert(match &path.source {
+        let root = match &path.source {
             Source::Principal(field) => {
                 if matches!(field, PrincipalField::Claims | PrincipalField::Token) {
                     self.claims.add(path.steps.first());
@@ -95,8 +121,10 @@ impl References {
             }
             Source::Request(_) => Root::Request,
             Source::Capture(_) => Root::Captures,
-            Source::Now => Root::Now,
-        });
+            Source::DerivedRoles => Root::DerivedRoles,
+            Source::Fixed(_) => return,
+        };
+        self.roots.insert(root);
     }
 }
 

@@ -10,6 +10,8 @@ use crate::identity::{Kind, Principal};
 use crate::request::{ClientCertificate, Headers, Query, RequestView};
 use crate::time::UnixTime;
 
+use super::Variables;
+
 /// Everything that a condition may look at.
 #[derive(Clone, Copy, Debug)]
 pub struct Scope<'a> {
@@ -23,6 +25,12 @@ pub struct Scope<'a> {
     pub resource: Option<ResourceView<'a>>,
     /// The time of the decision: `now()`.
     pub now: UnixTime,
+    /// What `now()` is beyond whole seconds, in nanoseconds.
+    pub nanos: u32,
+    /// `V` of Cerbos conditions. Where there are none, reading one is an error.
+    pub variables: Option<&'a Variables<'a>>,
+    /// `runtime.effectiveDerivedRoles` of Cerbos conditions.
+    pub derived_roles: &'a [Box<str>],
 }
 
 /// Who asks, as plain data.
@@ -35,8 +43,10 @@ pub struct PrincipalView<'a> {
     /// For native conditions the groups of the token: the gateway's own roles follow from `kind` and are added while reading.
     /// For Cerbos conditions exactly the roles that `P.roles` lists.
     pub roles: &'a [Box<str>],
-    /// The claims. An `email` that is not verified is not seen, whoever fills this in.
+    /// The claims. Of a token's, an `email` that is not verified is not seen, whoever fills this in.
     pub claims: Option<&'a Map<String, Value>>,
+    /// Whose word the claims are.
+    pub origin: Origin,
     /// The id of the provider that vouches for it.
     pub provider: Option<&'a str>,
     /// The app client that the token was issued to.
@@ -47,6 +57,15 @@ pub struct PrincipalView<'a> {
     pub scope: &'a str,
     /// `request.auxData.jwt` of Cerbos conditions. The rule for `email` holds here too.
     pub token: Option<&'a Map<String, Value>>,
+}
+
+/// Whose word the claims of a principal are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A token's.
+    Token,
+    /// That of a trusted program which asks for a decision. What it says is seen as it is.
+    Caller,
 }
 
 impl std::fmt::Debug for PrincipalView<'_> {
@@ -63,6 +82,7 @@ impl PrincipalView<'_> {
         kind: Kind::Anonymous,
         roles: &[],
         claims: None,
+        origin: Origin::Token,
         provider: None,
         client_id: None,
         policy_version: "",
@@ -83,6 +103,7 @@ impl<'a> From<&'a Principal> for PrincipalView<'a> {
             kind: principal.kind(),
             roles: verified.roles(),
             claims: Some(claims.all()),
+            origin: Origin::Token,
             provider: Some(verified.provider().as_str()),
             client_id: claims.client_id(),
             policy_version: "",

@@ -227,7 +227,14 @@ fn readable(name: &str, slots: &[Slot]) -> Option<usize> {
     let index = name.strip_prefix('@')?.parse().ok()?;
     match slots.get(index)? {
         Slot::Value(_) | Slot::Presence(_) => Some(index),
-        Slot::Names(_) => None,
+        Slot::Names(_)
+        | Slot::Message(_)
+        | Slot::Now
+        | Slot::Variable(_)
+        | Slot::HasVariable(_)
+        | Slot::Global(..)
+        | Slot::Pattern(_)
+        | Slot::Bound(_) => None,
     }
 }
 

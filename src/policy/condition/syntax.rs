@@ -7,6 +7,9 @@ use super::path::Step;
 /// The identifier that counts a step of a comprehension.
 pub(super) const STEP: &str = "@step";
 
+/// The identifier of what the evaluation may cost.
+pub(super) const METER: &str = "@meter";
+
 /// Puts the counter where every step passes, in the forms that the interpreter knows how to run without copying: a guard on a step that
 /// collects, and the condition of the loop for the others.
 pub(super) fn count_steps(comprehension: &mut ComprehensionExpr) {
@@ -30,6 +33,15 @@ pub(super) fn count_steps(comprehension: &mut ComprehensionExpr) {
 /// A call of an operator or a global function.
 pub(super) fn operator(id: u64, name: &str, args: Vec<IdedExpr>) -> IdedExpr {
     IdedExpr { id, expr: Expr::Call(CallExpr { func_name: name.to_owned(), target: None, args }) }
+}
+
+/// `google.protobuf.Timestamp` or `google.protobuf.Duration`, the types of times and durations.
+pub(super) fn is_type_name(expr: &Expr) -> bool {
+    let Expr::Select(name) = expr else { return false };
+    let Expr::Select(package) = &name.operand.expr else { return false };
+    matches!(name.field.as_str(), "Timestamp" | "Duration")
+        && package.field == "protobuf"
+        && matches!(&package.operand.expr, Expr::Ident(root) if root == "google")
 }
 
 /// An index that is written out.

@@ -1,10 +1,13 @@
 //! Tables of conditions: text, request, answer.
 
+mod budgets;
 mod certificate;
 mod compiling;
 mod equivalence;
 mod evaluating;
+mod functions;
 mod hostile;
+mod values;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Map, Value, json};
@@ -71,6 +74,10 @@ impl Sample {
     }
 
     pub(super) fn test(&self, condition: &Condition) -> Result<bool, EvaluationError> {
+        self.with_scope(|scope| condition.test(scope))
+    }
+
+    pub(super) fn with_scope<T>(&self, asked: impl FnOnce(&Scope<'_>) -> T) -> T {
         let resource = ResourceView {
             kind: "contact",
             id: "7",
@@ -97,12 +104,15 @@ impl Sample {
             client: [10, 1, 2, 3].into(),
             certificate: self.certificate.as_ref(),
         };
-        condition.test(&Scope {
+        asked(&Scope {
             principal,
             request: Some(request),
             captures: &self.captures,
             resource: Some(resource),
             now: UnixTime::from_seconds(1_700_000_000),
+            nanos: 0,
+            variables: None,
+            derived_roles: &[],
         })
     }
 

@@ -42,6 +42,27 @@ impl ConditionTree {
         }
     }
 
+    /// Does the request meet it, if an expression that errs counts as false, whatever stands around it? That is how Cerbos 0.51 reads
+    /// conditions: `none` of an error is true. Comes with the first error that was passed over.
+    pub fn test_leniently(&self, scope: &Scope<'_>) -> (bool, Option<EvaluationError>) {
+        let mut passed_over = None;
+        let answer = self.test_passing_over(scope, &mut passed_over);
+        (answer, passed_over)
+    }
+
+    fn test_passing_over(&self, scope: &Scope<'_>, errors: &mut Option<EvaluationError>) -> bool {
+        let mut holds = |branch: &Self| branch.test_passing_over(scope, errors);
+        match self {
+            Self::Expression(condition) => condition.test(scope).unwrap_or_else(|error| {
+                errors.get_or_insert(error);
+                false
+            }),
+            Self::All(branches) => branches.iter().all(holds),
+            Self::Any(branches) => branches.iter().any(holds),
+            Self::None(branches) => !branches.iter().any(&mut holds),
+        }
+    }
+
     /// What all branches read together.
     pub fn references(&self) -> References {
         match self {

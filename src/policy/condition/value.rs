@@ -10,6 +10,7 @@ use cel::common::types::{CelBool, CelDouble, CelInt, CelList, CelMap, CelMapKey,
 use cel::common::value::Val;
 use serde_json::{Map, Value};
 
+use super::Origin;
 use crate::identity::Kind;
 
 /// What was read.
@@ -83,12 +84,12 @@ impl<'a> Object<'a> {
         Self { entries: Some(entries), hides_email: false }
     }
 
-    /// The claims of a token; empty when there is no token.
-    pub(super) fn claims(claims: Option<&'a Map<String, Value>>) -> Self {
+    /// The claims of a token, or what a caller says; empty when there is neither.
+    pub(super) fn claims(claims: Option<&'a Map<String, Value>>, origin: Origin) -> Self {
         let confirmed = claims.and_then(|claims| claims.get("email_verified"));
         let confirmed = confirmed.is_some_and(|value| value.as_bool() == Some(true) || value.as_str() == Some("true"));
         // SECURITY: an address that nobody confirmed is what the user typed: `an_unverified_email_is_not_seen_by_a_condition`.
-        Self { entries: claims, hides_email: !confirmed }
+        Self { entries: claims, hides_email: !confirmed && origin == Origin::Token }
     }
 
     pub(super) fn get(&self, key: &str) -> Option<&'a Value> {
@@ -160,6 +161,10 @@ impl<'a> Reading<'a> {
                 Err(Mismatch)
             }
         }
+    }
+
+    pub(super) fn is_list(&self) -> bool {
+        matches!(self, Self::List(_) | Self::Roles(_))
     }
 
     /// What `has()` of a Cerbos field tells: is it other than the default?

@@ -55,6 +55,8 @@ pub(crate) struct ResourceDraft<'a> {
     pub(crate) kind_at: Cursor<'a>,
     pub(crate) id: Option<Source>,
     pub(crate) attributes: Vec<(Box<str>, Source, Cursor<'a>)>,
+    pub(crate) scope: Option<Source>,
+    pub(crate) policy_version: Box<str>,
     pub(crate) actions: Vec<(Method, Box<str>)>,
 }
 
@@ -304,9 +306,39 @@ fn read_resource<'a>(at: &Cursor<'a>, actions: Option<&Cursor<'_>>, sources: Sou
     let attributes = map.take("attributes").and_then(|at| at.map());
     let attributes = attributes.iter().flat_map(MapCursor::entries);
     let attributes = attributes.filter_map(|(name, at)| Some((name.into(), read(&at)?, at))).collect();
+    let scope = map.take("scope").map(|at| (read(&at), at));
+    let policy_version = map.take("policy_version").map(|at| read_policy_version(&at));
     map.finish();
+    // A scope chooses among policies, so which ones are asked must be known before a body is read.
+    if let Some((Some(source), at)) = &scope
+        && source.is_body()
+    {
+        at.error_with_help(
+            codes::SOURCE,
+            "the scope of a resource cannot come out of the body",
+            "take it from the path, the host, a header, a claim or a constant",
+        );
+    }
+    let scope = match scope {
+        None => None,
+        Some((source, _)) => Some(source?),
+    };
+    let policy_version = match policy_version {
+        None => Box::default(),
+        Some(version) => version?.into(),
+    };
     let actions = actions.map(read_actions).unwrap_or_default();
-    Some(ResourceDraft { kind: kind?.into(), kind_at: kind_at?, id, attributes, actions })
+    Some(ResourceDraft { kind: kind?.into(), kind_at: kind_at?, id, attributes, scope, policy_version, actions })
+}
+
+fn read_policy_version<'a>(at: &Cursor<'a>) -> Option<&'a str> {
+    let text = at.text()?;
+    if !text.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_') {
+        let help = "a version is letters, digits and `_`, such as `default`";
+        at.error_with_help(codes::ID, format!("`{text}` is not a policy version"), help);
+        return None;
+    }
+    Some(text)
 }
 
 fn read_token_use(at: &Cursor<'_>) -> Option<TokenUses> {

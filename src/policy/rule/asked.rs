@@ -6,11 +6,11 @@ use std::{borrow::Cow, cell::OnceCell, sync::LazyLock};
 
 use serde_json::{Map, Value};
 
-use super::Combine;
 use crate::{
     identity::Principal,
     policy::{
-        attribute::{Found, Inputs},
+        attribute::{Found, Inputs, Source},
+        cerbos::{Engine, Judgement, Unread as Waiting, is_scope},
         condition::{PrincipalView, References, RequestParts, ResourceView, Root, Scope},
         decision::Query,
         route::{ResourceBinding, Route},
@@ -28,9 +28,11 @@ pub(crate) struct Asked<'a> {
 
 /// The resource that a route names.
 struct Resource<'a> {
-    kind: &'a str,
+    binding: &'a ResourceBinding,
     id: Cow<'a, str>,
     attributes: Map<String, Value>,
+    /// The scope of the policies that are asked; `None` where it should stand somewhere and does not.
+    scope: Option<Cow<'a, str>>,
     /// What of it stands in the body, which has not been read.
     unread: Unread<'a>,
 }
@@ -43,6 +45,11 @@ struct Unread<'a> {
 }
 
 impl Unread<'_> {
+    /// Is anything?
+    fn is_some(&self) -> bool {
+        self.id || !self.attributes.is_empty()
+    }
+
     /// Does a condition that reads this have to wait?
     fn concerns(&self, references: &References) -> bool {
         (self.id && references.reads(Root::Resource))
@@ -75,9 +82,29 @@ impl<'a> Asked<'a> {
         &self.inputs
     }
 
-    /// What the request does to the resource; empty where the route names none.
-    pub(super) fn action(&self) -> &'a str {
-        self.action
+    /// Does the route leave the decision to the policies about a resource?
+    pub(crate) fn has_resource(&self) -> bool {
+        self.resource.is_some()
+    }
+
+    /// Where the resource's owner comes from.
+    pub(crate) fn owner_source(&self) -> Option<&'static str> {
+        self.resource.as_ref().and_then(|resource| resource.binding.owner_source())
+    }
+
+    /// Asks the policies about the resource. `None` where it cannot be told which policies these are.
+    pub(crate) fn judge(&self, engine: &Engine) -> Option<Judgement> {
+        let resource = self.resource.as_ref()?;
+        let view = ResourceView {
+            policy_version: &resource.binding.policy_version,
+            scope: resource.scope.as_deref()?,
+            ..resource.view()
+        };
+        let principal = PrincipalView { roles: self.roles(), ..PrincipalView::from(self.principal()) };
+        let facts = Scope { principal, resource: Some(view), request: None, captures: &[], ..self.scope() };
+        let concerns = |references: &References| resource.unread.concerns(references);
+        let waiting = Waiting { concerns: &concerns, attributes: !resource.unread.attributes.is_empty() };
+        Some(engine.judge(facts, self.action, resource.unread.is_some().then_some(waiting)))
     }
 
     /// Must a condition that reads this wait for the body?
@@ -89,8 +116,8 @@ impl<'a> Asked<'a> {
         self.query.principal
     }
 
-    /// The roles that a table which combines role by role asks with.
-    pub(super) fn roles(&self) -> &'a [Box<str>] {
+    /// The roles that Cerbos policies are asked with.
+    fn roles(&self) -> &'a [Box<str>] {
         match self.principal().verified() {
             None => &*ANONYMOUS,
             Some(verified) if verified.roles().is_empty() => &*AUTHENTICATED,
@@ -98,27 +125,28 @@ impl<'a> Asked<'a> {
         }
     }
 
-    pub(super) fn scope(&self, combine: Combine) -> Scope<'_> {
-        let mut principal = PrincipalView::from(self.principal());
-        if combine == Combine::RoleByRole {
-            principal.roles = self.roles();
-        }
+    /// What the conditions of the route's own rules look at.
+    pub(super) fn scope(&self) -> Scope<'_> {
+        let principal = PrincipalView::from(self.principal());
         let captures = self.captures.get_or_init(|| self.query.matched.captures().collect());
-        let resource = self.resource.as_ref().map(|resource| ResourceView {
-            kind: resource.kind,
-            id: &resource.id,
-            attributes: &resource.attributes,
-            policy_version: "",
-            scope: "",
-        });
+        let resource = self.resource.as_ref().map(Resource::view);
         let request = Some(RequestParts::from(self.query.view));
-        Scope { principal, request, captures, resource, now: self.query.now }
+        Scope {
+            principal,
+            request,
+            captures,
+            resource,
+            now: self.query.now,
+            nanos: 0,
+            variables: None,
+            derived_roles: &[],
+        }
     }
 }
 
 /// An owner that stands twice is nobody: no rule of this request may pick one of the two.
 fn refuse_malformed_owners(route: &Route, inputs: &Inputs<'_>) -> Result<(), Malformed> {
-    let owners = route.rules.rows.iter().filter(|row| row.takes(inputs, "")).filter_map(|row| row.owner.as_ref());
+    let owners = route.rules.rows.iter().filter(|row| row.takes(inputs)).filter_map(|row| row.owner.as_ref());
     for owner in owners {
         // SECURITY: held by `an_owner_that_stands_twice_is_refused_and_not_picked`.
         if owner.source.is_claimed() && owner.source.find(inputs) == Found::Malformed {
@@ -129,9 +157,20 @@ fn refuse_malformed_owners(route: &Route, inputs: &Inputs<'_>) -> Result<(), Mal
 }
 
 impl<'a> Resource<'a> {
+    /// The resource as the conditions of the route's own rules see it.
+    fn view(&self) -> ResourceView<'_> {
+        let (kind, id, attributes) = (&*self.binding.kind, &*self.id, &self.attributes);
+        ResourceView { kind, id, attributes, policy_version: "", scope: "" }
+    }
+
     fn find(binding: &'a ResourceBinding, inputs: &Inputs<'a>) -> Result<Self, Malformed> {
-        let mut resource =
-            Self { kind: &binding.kind, id: Cow::Borrowed(""), attributes: Map::new(), unread: Unread::default() };
+        let mut resource = Self {
+            binding,
+            id: Cow::Borrowed(""),
+            attributes: Map::new(),
+            scope: binding.scope.as_ref().map_or(Ok(Some(Cow::Borrowed(""))), |source| read_scope(source, inputs))?,
+            unread: Unread::default(),
+        };
         if let Some(source) = &binding.id {
             match source.find(inputs) {
                 Found::Absent => {}
@@ -156,6 +195,20 @@ impl<'a> Resource<'a> {
         }
         Ok(resource)
     }
+}
+
+/// The scope that a source holds, if it holds one.
+fn read_scope<'a>(source: &'a Source, inputs: &Inputs<'a>) -> Result<Option<Cow<'a, str>>, Malformed> {
+    let text = match source.find(inputs) {
+        Found::Absent | Found::Unread => return Ok(None),
+        Found::Text(text) => text,
+        Found::Json(value) => Cow::Borrowed(value.as_str().ok_or(Malformed)?),
+        Found::Malformed => return Err(Malformed),
+    };
+    if text.is_empty() {
+        return Ok(None);
+    }
+    if is_scope(&text) { Ok(Some(text)) } else { Err(Malformed) }
 }
 
 /// The id that a JSON value is: a text, or a number as it is written.

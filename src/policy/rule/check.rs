@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Asked, Combine, Effect, Kinds, Owner, Role, Roles, Row};
+use super::{Asked, Effect, Kinds, Owner, Role, Roles, Row};
 use crate::{
     identity::{Kind, Principal},
     policy::{
@@ -27,12 +27,12 @@ pub(super) enum Standing {
 }
 
 impl Row {
-    pub(super) fn standing(&self, asked: &Asked<'_>, combine: Combine) -> Standing {
+    pub(super) fn standing(&self, asked: &Asked<'_>) -> Standing {
         let (failed, owner) = self.checks(asked);
         if let Some(reason) = failed {
             return Standing::Fails(reason);
         }
-        let condition = self.condition_standing(asked, combine);
+        let condition = self.condition_standing(asked);
         match (owner, condition) {
             (Ownership::Unread, Standing::Applies) => Standing::Unread,
             // It errs only where it would otherwise apply, and that is not known yet.
@@ -70,12 +70,12 @@ impl Row {
         self.scopes.iter().all(|scope| held.contains(scope))
     }
 
-    pub(super) fn condition_standing(&self, asked: &Asked<'_>, combine: Combine) -> Standing {
+    pub(super) fn condition_standing(&self, asked: &Asked<'_>) -> Standing {
         let Some(condition) = &self.condition else { return Standing::Applies };
         if asked.waits_for_body(&condition.references) {
             return Standing::Unread;
         }
-        match condition.tree.test(&asked.scope(combine)) {
+        match condition.tree.test(&asked.scope()) {
             Ok(true) => Standing::Applies,
             Ok(false) => Standing::False,
             Err(_) => Standing::Errs,
@@ -83,8 +83,8 @@ impl Row {
     }
 
     /// Does the condition fail to evaluate, whatever the other checks say?
-    pub(super) fn errs(&self, asked: &Asked<'_>, combine: Combine) -> bool {
-        self.condition.is_some() && self.condition_standing(asked, combine) == Standing::Errs
+    pub(super) fn errs(&self, asked: &Asked<'_>) -> bool {
+        self.condition.is_some() && self.condition_standing(asked) == Standing::Errs
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::{Actions, Effect, Kinds, Owner, Role, Roles, Row};
+use super::{Effect, Kinds, Owner, Role, Roles, Row};
 use crate::{
     policy::{
         attribute::{Sources, read_source},
@@ -83,7 +83,7 @@ impl RuleReader<'_> {
         Some(Row {
             id: RuleId::new(&format!("{}/{id}", self.route)),
             effect,
-            actions: Actions::Methods(methods),
+            methods,
             roles: match (roles, effect) {
                 (Some(roles), _) => Roles::AnyOf(roles),
                 (None, Effect::Allow) => Roles::Verified,

@@ -161,6 +161,7 @@ fn a_start_with_bad_certificates_tells_each_file_once() {
         }),
         outline: Box::new(|_| None),
         policies: Box::new(compile_policies),
+        tests: Box::new(run_tests),
     };
     let codes = || {
         let (compiled, report) = compile(&path, &twice);

@@ -35,6 +35,7 @@ fn record<'a>() -> AuditRecord<'a> {
         provider: None,
         roles: &[],
         owner_source: None,
+        other_profile: None,
         status: Some(404),
         decision_us: Some(4),
         upstream_us: None,
@@ -69,16 +70,17 @@ fn an_allow_and_a_deny_have_the_same_fields_in_the_same_order() {
         provider: Some("main"),
         roles: &roles,
         owner_source: Some("path.user_id"),
+        other_profile: Some("deny"),
         status: Some(200),
         upstream_us: Some(1_200),
         ..record()
     };
     expect![[r#"
-        {"time":"2026-11-22T10:23:57.123Z","request_id":"0b5e","generation":3,"route":"profile","method":"GET","path":"/users/u-1","outcome":"allow","reason":null,"rule":"profile/self-reads","principal":"u-1","kind":"user","client_id":"app","provider":"main","roles":["admin","user"],"owner_source":"path.user_id","status":200,"decision_us":4,"upstream_us":1200}
+        {"time":"2026-11-22T10:23:57.123Z","request_id":"0b5e","generation":3,"route":"profile","method":"GET","path":"/users/u-1","outcome":"allow","reason":null,"rule":"profile/self-reads","principal":"u-1","kind":"user","client_id":"app","provider":"main","roles":["admin","user"],"owner_source":"path.user_id","other_profile":"deny","status":200,"decision_us":4,"upstream_us":1200}
     "#]]
     .assert_eq(&line(&allow));
     expect![[r#"
-        {"time":"2026-11-22T10:23:57.123Z","request_id":"0b5e","generation":3,"route":null,"method":"GET","path":"/users/u-1","outcome":"deny","reason":"no_route","rule":null,"principal":null,"kind":null,"client_id":null,"provider":null,"roles":[],"owner_source":null,"status":404,"decision_us":4,"upstream_us":null}
+        {"time":"2026-11-22T10:23:57.123Z","request_id":"0b5e","generation":3,"route":null,"method":"GET","path":"/users/u-1","outcome":"deny","reason":"no_route","rule":null,"principal":null,"kind":null,"client_id":null,"provider":null,"roles":[],"owner_source":null,"other_profile":null,"status":404,"decision_us":4,"upstream_us":null}
     "#]]
     .assert_eq(&line(&record()));
 }

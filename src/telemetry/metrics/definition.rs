@@ -90,6 +90,11 @@ pub(super) const DECISIONS: Definition = counter(
     ],
     "Decisions.",
 );
+pub(super) const DISPUTES: Definition = counter(
+    "cogward_decisions_disputed_total",
+    &[ROUTE, Label("other", "`allow`, `deny`: what the other profile would have said")],
+    "Decisions of Cerbos policies that the other profile (`policies.cerbos.profile`) would have made differently.",
+);
 pub(super) const DECISION_DURATION: Definition = Definition {
     name: "cogward_decision_duration_seconds",
     kind: Kind::Histogram(DECISION_BOUNDS),
@@ -238,6 +243,7 @@ pub(super) const BUILD_INFO: Definition = gauge(
 pub const REFERENCE: &[Definition] = &[
     REQUESTS,
     DECISIONS,
+    DISPUTES,
     DECISION_DURATION,
     UPSTREAM_DURATION,
     UPSTREAM_ERRORS,

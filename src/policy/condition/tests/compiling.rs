@@ -219,6 +219,7 @@ fn what_is_no_expression_is_told_with_its_place() {
                 1:1 the condition is not an expression: unreadable `@`
             a.?b
                 1:2 the condition is not an expression: unsupported syntax '.?'
+                help: ask with `has(a.b)` before reading `a.b`
             "\
                 1:1 the condition is not an expression: unreadable `"\`
         "#]],
@@ -229,7 +230,7 @@ fn what_is_no_expression_is_told_with_its_place() {
 }
 
 #[test]
-fn cerbos_names_are_checked_and_what_is_to_come_says_so() {
+fn names_of_cerbos_conditions_are_checked() {
     told(
         &Environment::cerbos(),
         &[
@@ -254,14 +255,16 @@ fn cerbos_names_are_checked_and_what_is_to_come_says_so() {
                 1:3 `P` has no field `claims`
                 help: fields of `P` are: id, roles, attr, policyVersion, scope
             V.x == 1
-                1:1 `V` is not supported yet
+                1:3 undefined variable `x`
+                help: the policy defines or imports no such variable
             constants.x == 1
-                1:1 `constants` is not supported yet
+                1:11 undefined constant `x`
+                help: the policy defines or imports no such constant
             runtime.effectiveDerivedRoles == []
-                1:1 `runtime` is not supported yet
+                compiles
             principal.id == 'x'
                 1:1 unknown name `principal`
-                help: a condition may name: request, P, R
+                help: a condition may name: request, P, R, V, C, G, runtime
             P['id'] == 'x'
                 1:3 `P` is not a map
                 help: its fields stand after a dot
@@ -269,15 +272,120 @@ fn cerbos_names_are_checked_and_what_is_to_come_says_so() {
                 1:1 unknown function `hasIntersections`
                 help: did you mean `hasIntersection`?
             math.abs(1.0) == 1.0
-                1:6 `math.abs` is not supported yet
+                compiles
             hierarchy('a.b') == hierarchy('a.b')
-                1:1 `hierarchy` is not supported yet
+                compiles
             R.attr.exists(k, v, k == v)
-                1:8 `exists` is not written like that
-                help: with one variable and one expression, as in `list.all(x, x != 0)`; two variables are not supported yet
+                compiles
             R == R
-                1:1 `R` is not a value in itself
+                compiles
+        "#]],
+    );
+}
+
+#[test]
+fn what_cerbos_has_since_then_does_not_compile() {
+    told(
+        &Environment::cerbos().with_variables(["owner"]).with_constants(object(json!({"limit": 1}))),
+        &[
+            "sets.contains([1], [1])",
+            "optional.of(1).hasValue()",
+            "P.?id == 'x'",
+            "ip('10.0.0.1') == ip('10.0.0.1')",
+            "isIP(P.id)",
+            "regex.replace(P.id, 'a', 'b') == 'x'",
+            "json.encode(P.id) == 'x'",
+            "basePath(P.id) == 'x'",
+            "P.id.orValue('x') == 'x'",
+            "math.absolute(1) == 1",
+        ],
+        expect![[r#"
+            sets.contains([1], [1])
+                1:6 Cerbos 0.51 has no function `sets.contains`
+                help: write `isSubset(b, a)`
+            optional.of(1).hasValue()
+                1:16 Cerbos 0.51 has no function `hasValue`
+                help: only later versions have it
+            P.?id == 'x'
+                1:2 the condition is not an expression: unsupported syntax '.?'
+                help: ask with `has(a.b)` before reading `a.b`
+            ip('10.0.0.1') == ip('10.0.0.1')
+                1:1 Cerbos 0.51 has no function `ip`
+                help: ask with `address.inIPAddrRange(range)`
+            isIP(P.id)
+                1:1 Cerbos 0.51 has no function `isIP`
+                help: only later versions have it
+            regex.replace(P.id, 'a', 'b') == 'x'
+                1:7 Cerbos 0.51 has no function `regex.replace`
+                help: ask with `x.matches(pattern)`
+            json.encode(P.id) == 'x'
+                1:6 Cerbos 0.51 has no function `json.encode`
+                help: only later versions have it
+            basePath(P.id) == 'x'
+                1:1 Cerbos 0.51 has no function `basePath`
+                help: only later versions have it
+            P.id.orValue('x') == 'x'
+                1:6 Cerbos 0.51 has no function `orValue`
+                help: only later versions have it
+            math.absolute(1) == 1
+                1:6 unknown function `math.absolute`
+                help: did you mean `math.abs`?
+        "#]],
+    );
+}
+
+#[test]
+fn what_cerbos_refuses_does_not_compile() {
+    told(
+        &Environment::cerbos().with_variables(["owner"]).with_constants(object(json!({"limit": 1}))),
+        &[
+            "cel.bind(x, 1)",
+            "P.roles.transformList(r, r)",
+            "[1].all(i, i, true)",
+            "[1].all(1, v, true)",
+            "V.ovner == 'x'",
+            "V['owner'] == 'x'",
+            "C.limits == 1",
+            "C['limit'] == 1",
+            "G['x'] == 1",
+            "V == C",
+            "runtime.roles == []",
+            "P.id.matches('(')",
+        ],
+        expect![[r#"
+            cel.bind(x, 1)
+                1:5 `cel.bind` is not written like that
+                help: write `cel.bind(name, value, expression)`
+            P.roles.transformList(r, r)
+                1:9 `transformList` is not written like that
+                help: with two variables, as in `list.transformList(index, value, value)`
+            [1].all(i, i, true)
+                1:9 the condition is not an expression: both variables have the same name
+            [1].all(1, v, true)
+                1:9 the condition is not an expression: argument must be a simple name
+            V.ovner == 'x'
+                1:3 undefined variable `ovner`
+                help: did you mean `owner`?
+            V['owner'] == 'x'
+                1:3 `V` is not a map
+                help: its fields stand after a dot
+            C.limits == 1
+                1:3 undefined constant `limits`
+                help: did you mean `limit`?
+            C['limit'] == 1
+                1:3 `C` is not a map
+                help: its fields stand after a dot
+            G['x'] == 1
+                1:3 `G` is not a map
+                help: its fields stand after a dot
+            V == C
+                1:1 `V` is not a value in itself
                 help: name one of its fields
+            runtime.roles == []
+                1:9 `runtime` has no field `roles`
+                help: fields of `runtime` are: effectiveDerivedRoles
+            P.id.matches('(')
+                1:6 `(` is not a regular expression
         "#]],
     );
 }

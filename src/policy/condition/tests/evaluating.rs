@@ -264,6 +264,119 @@ fn cerbos_conditions_have_message_semantics() {
 }
 
 #[test]
+fn times_are_told_in_utc_and_patterns_are_about_ascii() {
+    let rows = [
+        ("timestamp('2023-11-14T23:13:20-05:00').getHours() == 4", "true"),
+        ("timestamp('2023-11-14T23:13:20-05:00').getDate() == 15", "true"),
+        ("timestamp('2023-11-14T23:13:20-05:00').getHours('America/New_York') == 23", "true"),
+        ("duration('90m').getHours() == 1", "true"),
+        (r"'7'.matches('^\\d$') && !'٧'.matches('^\\d$')", "true"),
+        (r"'a'.matches('^\\w$') && !'é'.matches('^\\w$')", "true"),
+    ];
+    check(&Sample::default(), &native(), &rows);
+    check(&Sample::default(), &Environment::cerbos(), &rows);
+}
+
+#[test]
+fn a_value_without_entries_lacks_them_all_in_cerbos_conditions() {
+    let sample = Sample::with_claims(json!({"text": "x", "nothing": null, "tags": ["a"], "map": {"text": "x"}}));
+    check(
+        &sample,
+        &Environment::cerbos(),
+        &[
+            ("has(P.attr.text.x) || has(P.attr.nothing.x) || has(P.attr.map.text.x)", "false"),
+            ("has(P.attr.map.text)", "true"),
+            ("has(P.attr.text.x.y)", "error: `P.attr.text.x.y` leads into a value that has no such entries"),
+            ("has(P.attr.tags.x)", "error: `P.attr.tags.x` leads into a value that has no such entries"),
+            ("has(P.attr.zzz.x)", "error: `P.attr.zzz.x` is absent"),
+            ("P.attr.tags.exists(t, has(t.x))", "false"),
+            ("[P.attr.map].exists(t, has(t.text) && !has(t.text.x) && !has(t.zzz))", "true"),
+            ("[P.attr.map].exists(t, has(t.zzz.x))", "error: a map lacks the key that is asked for"),
+            ("[P.attr.tags].exists(t, has(t.x))", "error: `has` refuses its arguments"),
+            ("[hierarchy('a')].exists(t, has(t.x))", "error: `has` refuses its arguments"),
+        ],
+    );
+}
+
+#[test]
+fn longer_lists_compare_by_type_as_of_0_51_only() {
+    let sample = Sample::with_claims(json!({"ones": [1], "words": ["a"]}));
+    for (text, by_equality, as_of_0_51) in [
+        ("hasIntersection(P.attr.ones, [1, 2, 3])", "true", "true"),
+        ("hasIntersection(P.attr.ones, [1, 2, 3, 4])", "true", "false"),
+        ("hasIntersection([1, 2, 3, 4], P.attr.ones)", "true", "false"),
+        ("isSubset(P.attr.ones, [1, 2, 3, 4])", "true", "false"),
+        ("intersect(P.attr.ones, [1, 2, 3, 4]) == [1]", "true", "false"),
+        ("except(P.attr.ones, [1, 2, 3, 4]) == []", "true", "false"),
+        ("hasIntersection(P.attr.ones, [1, 2, 3, true])", "true", "true"),
+        ("hasIntersection(P.attr.words, ['a', 'b', 'c', 'd'])", "true", "true"),
+        ("isSubset(P.attr.words, ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i'])", "true", "true"),
+    ] {
+        assert_eq!(sample.answer(text, &Environment::cerbos()), by_equality, "{text}");
+        assert_eq!(sample.answer(text, &Environment::cerbos().as_of_0_51()), as_of_0_51, "{text}");
+    }
+}
+
+#[test]
+fn what_0_51_forgets_is_forgotten_as_of_0_51_only() {
+    let domain = "spiffeID('spiffe://a/b').trustDomain().id()";
+    for (text, expected, as_of_0_51) in [
+        ("G.missing == null", "error: `G.missing` is absent", "true"),
+        (&format!("{domain} == 'spiffe://a'"), "true", "true"),
+        (&format!("{domain} == 'a'"), "false", "true"),
+        (&format!("{domain}.startsWith('spiffe')"), "true", "error: `startsWith` does not take values of these types"),
+    ] {
+        assert_eq!(Sample::default().answer(text, &Environment::cerbos()), expected, "{text}");
+        assert_eq!(Sample::default().answer(text, &Environment::cerbos().as_of_0_51()), as_of_0_51, "{text}");
+    }
+    let environment = Environment::cerbos().with_variables(["h", "s"]);
+    let definition = |name: &str, text: &str| Definition {
+        name: name.into(),
+        expression: Expression::compile(text, &environment).unwrap(),
+    };
+    let definitions = [definition("h", "hierarchy('a.b')"), definition("s", "spiffeID('spiffe://a/b')")];
+    for (text, on_error, expected) in [
+        ("V.h == hierarchy('a.b') && hierarchy('a').ancestorOf(V.h)", OnError::Error, true),
+        ("V.s.path() == '/b'", OnError::Error, true),
+        ("V.h == ['a', 'b'] && V.h[0] == 'a' && V.h.size() == 2", OnError::Null, true),
+        ("V.h == hierarchy('a.b')", OnError::Null, false),
+        ("V.s == null", OnError::Null, true),
+    ] {
+        let condition = Condition::compile(text, &environment).unwrap();
+        let variables = Variables::new(&definitions, on_error);
+        let answer =
+            Sample::default().with_scope(|scope| condition.test(&Scope { variables: Some(&variables), ..*scope }));
+        assert_eq!(answer, Ok(expected), "{text}");
+    }
+}
+
+#[test]
+fn messages_are_values() {
+    let sample = Sample { claims: Map::new(), attributes: object(json!({"owner": "u-1"})), ..Sample::default() };
+    let rows = [
+        ("R", json!({"kind": "contact", "id": "7", "attr": {"owner": "u-1"}, "scope": "acme.hr"})),
+        ("P", json!({"id": "u-1", "roles": ["admin", "user"]})),
+        (
+            "request",
+            json!({
+                "principal": {"id": "u-1", "roles": ["admin", "user"]},
+                "resource": {"kind": "contact", "id": "7", "attr": {"owner": "u-1"}, "scope": "acme.hr"},
+            }),
+        ),
+        ("[R == R, dyn(R) == dyn(P), has(request.auxData)]", json!([true, false, false])),
+        ("runtime", json!({})),
+    ];
+    for (text, expected) in rows {
+        let expression = Expression::compile(text, &Environment::cerbos()).unwrap();
+        let value = sample.with_scope(|scope| expression.evaluate(scope)).unwrap();
+        assert_eq!(value.to_json(), Some(expected), "{text}");
+    }
+    let reads = Expression::compile("R", &Environment::cerbos()).unwrap().references().clone();
+    assert_eq!(*reads.resource_attributes(), Reads::Everything);
+    assert!(!reads.reads(Root::Principal));
+}
+
+#[test]
 fn a_tree_ends_at_the_first_branch_that_decides() {
     let branch = |text: &str| ConditionTree::Expression(Condition::compile(text, &Environment::cerbos()).unwrap());
     let branches = |letters: &str| -> Vec<ConditionTree> {
@@ -305,6 +418,9 @@ fn test_tree(tree: &ConditionTree) -> Result<bool, EvaluationError> {
         captures: &[],
         resource: Some(resource),
         now: UnixTime::from_seconds(0),
+        nanos: 0,
+        variables: None,
+        derived_roles: &[],
     })
 }
 
@@ -343,6 +459,9 @@ fn a_part_that_was_not_given_is_absent() {
         captures: &[],
         resource: None,
         now: UnixTime::from_seconds(0),
+        nanos: 0,
+        variables: None,
+        derived_roles: &[],
     };
     for (text, place) in [
         ("request.method == 'GET'", "request.method"),
