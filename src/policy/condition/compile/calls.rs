@@ -196,6 +196,7 @@ fn may_have_decimals(format: Option<&IdedExpr>) -> bool {
 fn formatted(id: u64, target: Option<IdedExpr>, args: Vec<IdedExpr>) -> IdedExpr {
     let name = || "@formatted".to_owned();
     let node = |expr| IdedExpr { id, expr };
+    let meter = node(Expr::Ident(METER.to_owned()));
     let part = |at: i64| {
         let at = node(Expr::Literal(LiteralValue::Int(at.into())));
         operator(id, operators::INDEX, vec![node(Expr::Ident(name())), at])
@@ -206,7 +207,7 @@ fn formatted(id: u64, target: Option<IdedExpr>, args: Vec<IdedExpr>) -> IdedExpr
         iter_var: "@unused".to_owned(),
         iter_var2: None,
         accu_var: name(),
-        accu_init: operator(id, "@format", target.into_iter().chain(args).collect()),
+        accu_init: operator(id, "@format", std::iter::once(meter).chain(target).chain(args).collect()),
         loop_cond: node(Expr::Literal(LiteralValue::Boolean(false.into()))),
         loop_step: node(Expr::Ident(name())),
         result: node(Expr::Call(whole)),

@@ -2,17 +2,23 @@
 //!
 //! Everything else is the interpreter's. `@format` makes of a format and its arguments a pair in which those integers are texts already.
 
-use cel::common::types::{CelInt, CelList, CelString, CelUInt, LIST_TYPE, STRING_TYPE};
+use cel::common::types::{CelInt, CelList, CelString, CelUInt, DYN_TYPE, LIST_TYPE, STRING_TYPE};
 use cel::common::value::{CowVal, Val};
 use cel::{DeclarationError, Env, ExecutionError};
+
+use super::meter::{metered, weight};
 
 /// The decimals of a clause that names none, and the most that are written.
 const DECIMALS: usize = 6;
 const MOST: usize = 100;
 
-/// Declares `@format(format, arguments)`.
+/// Declares `@format(meter, format, arguments)`: it copies both, and that is paid for.
 pub(super) fn extension(env: &mut Env) -> Result<(), DeclarationError> {
-    env.add_overload("@format", "@format(text,list)", vec![STRING_TYPE, LIST_TYPE], |mut arguments| {
+    let types = vec![DYN_TYPE, STRING_TYPE, LIST_TYPE];
+    env.add_overload("@format", "@format(meter,text,list)", types, |mut arguments| {
+        let (meter, rest) = metered(&arguments)?;
+        // SECURITY: `a_format_that_leaves_a_long_list_alone_pays_for_it`.
+        meter.charge(rest.iter().map(|part| weight(part.as_ref())).sum())?;
         let list = arguments.pop().ok_or(ExecutionError::MissingArgumentOrTarget)?.into_owned();
         let format = arguments.pop().ok_or(ExecutionError::MissingArgumentOrTarget)?;
         let format = format.downcast_ref::<CelString<'_>>().ok_or(ExecutionError::MissingArgumentOrTarget)?.inner();

@@ -29,6 +29,7 @@ fn a_text_that_doubles_itself_stops_at_the_budget() {
         ("b'abc'", "x + x + x + x + x + x"),
         ("P.id", "[x, x, x, x, x].join(x)"),
         ("P.id", "'%s%s%s%s%s'.format([x, x, x, x, x])"),
+        ("P.id", "'%s%s%s%s%s%.1f'.format([x, x, x, x, x, 1])"),
         ("P.id", "x.replace('', x)"),
         ("{'a': P.id}", "{'a': x, 'b': x, 'c': x, 'd': x}"),
     ] {
@@ -73,6 +74,12 @@ fn a_list_out_of_nothing_is_bounded() {
         assert_eq!(cerbos(&sample, text), SPENT, "{text}");
     }
     assert_eq!(cerbos(&Sample::default(), "lists.range(1000).all(x, x < 1000)"), "true");
+}
+
+#[test]
+fn a_format_that_leaves_a_long_list_alone_pays_for_it() {
+    let text = "cel.bind(l, lists.range(10000), lists.range(1000).all(i, '%f'.format(l).size() > 0))";
+    assert_eq!(cerbos(&Sample::default(), text), SPENT);
 }
 
 #[test]
