@@ -17,7 +17,7 @@ pub(super) fn extension(env: &mut Env) -> Result<(), DeclarationError> {
     let types = vec![DYN_TYPE, STRING_TYPE, LIST_TYPE];
     env.add_overload("@format", "@format(meter,text,list)", types, |mut arguments| {
         let (meter, rest) = metered(&arguments)?;
-        // SECURITY: `a_format_that_leaves_a_long_list_alone_pays_for_it`.
+        // SECURITY: `a_format_that_leaves_a_long_text_alone_pays_for_it`.
         meter.charge(rest.iter().map(|part| weight(part.as_ref())).sum())?;
         let list = arguments.pop().ok_or(ExecutionError::MissingArgumentOrTarget)?.into_owned();
         let format = arguments.pop().ok_or(ExecutionError::MissingArgumentOrTarget)?;
