@@ -164,7 +164,8 @@ mod tests {
 
     #[test]
     fn the_claims_of_a_genuine_token_are_told_as_cerbos_tells_them() {
-        let claims = json!({"sub": "u", "aud": "api", "exp": NOW + 1, "iat": NOW, "nbf": 0, "x": {"y": [1, null]}, "z": null});
+        let claims =
+            json!({"sub": "u", "aud": "api", "exp": NOW + 1, "iat": NOW, "nbf": 0, "x": {"y": [1, null]}, "z": null});
         let told = ask(&held(), &token(&claims), "main").unwrap();
         let expected = json!({
             "sub": "u", "aud": ["api"], "exp": "2023-11-14T22:13:21Z", "iat": "2023-11-14T22:13:20Z",
