@@ -222,6 +222,10 @@ fn q12_outputs_are_values_of_the_protocol() {
         ("duration(\"90s\")", Some(json!("90s"))),
         ("b\"ab\"", Some(json!("YWI="))),
         ("5u", Some(json!(5))),
+        ("null", Some(json!(null))),
+        ("{1: \"a\"}", Some(json!("<failed to convert evaluation to protobuf value>"))),
+        ("[hierarchy(\"a.b\")]", Some(json!("<failed to convert evaluation to protobuf value>"))),
+        ("type(1)", Some(json!("<failed to convert evaluation to protobuf value>"))),
         ("R.attr.missing", None),
     ] {
         for profile in [Profile::Strict, Profile::Cerbos051] {
@@ -297,7 +301,8 @@ fn q15_sets_of_three_and_more_tell_whole_numbers_from_others_in_0_51() {
 
 #[test]
 fn q16_a_role_policy_bounds_its_role_where_nothing_is_about_the_resource() {
-    let policies = |more: fn(&mut Policies)| {
+    type More = fn(&mut Policies);
+    let policies = |more: More| {
         move || {
             let mut all = resources(vec![policy("r", vec![allow(&["x"], &["a"])])]);
             all.roles.push(role("a", &[], &[("other", &["x"], "")]).at("s"));
@@ -311,7 +316,7 @@ fn q16_a_role_policy_bounds_its_role_where_nothing_is_about_the_resource() {
         all.principals.push(of_somebody);
     };
     let ask = ask(&["a"], &["x"]).at("s");
-    let rows: [(fn(&mut Policies), [&str; 2]); 6] = [
+    let rows: [(More, [&str; 2]); 6] = [
         (|_| (), ["deny!", "allow!"]),
         (|all| all.roles.push(role("b", &[], &[("r", &["x"], "")]).at("s")), ["deny"; 2]),
         (|all| all.roles.push(role("b", &[], &[("?", &["x"], "")]).at("s")), ["deny!", "allow!"]),
