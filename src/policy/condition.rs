@@ -32,6 +32,7 @@ mod tests;
 pub use computed::Computed;
 pub use environment::Environment;
 pub use expression::Expression;
+pub(in crate::policy) use functions::double;
 pub use named::Named;
 pub use references::{Reads, References, Root};
 pub use scope::{Origin, PrincipalView, RequestParts, ResourceView, Scope};

@@ -1,7 +1,7 @@
 //! The token that a question brings along: verified by a key set of the settings, or the question is refused.
 //!
 //! Cerbos checks the signature and the times that are there (`exp`, `nbf`, `iat`), and nothing else: whom the token is for is a matter of
-//! the policies, which see all claims. Times are told to them as RFC 3339 texts and the audience as a list, as Cerbos does.
+//! the policies, which see all claims but those that are null. As Cerbos does, it tells them times as RFC 3339 texts and the audience as a list.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -119,6 +119,7 @@ fn told(mut claims: Map<String, Value>) -> Result<Map<String, Value>, AuxFault> 
         Some(name @ Value::String(_)) => *name = Value::Array(vec![name.take()]),
         Some(_) => return Err(AuxFault::ClaimsInvalid),
     }
+    claims.retain(|_, value| !value.is_null());
     Ok(claims)
 }
 
@@ -163,7 +164,8 @@ mod tests {
 
     #[test]
     fn the_claims_of_a_genuine_token_are_told_as_cerbos_tells_them() {
-        let claims = json!({"sub": "u", "aud": "api", "exp": NOW + 1, "iat": NOW, "nbf": 0, "x": {"y": [1, null]}});
+        let claims =
+            json!({"sub": "u", "aud": "api", "exp": NOW + 1, "iat": NOW, "nbf": 0, "x": {"y": [1, null]}, "z": null});
         let told = ask(&held(), &token(&claims), "main").unwrap();
         let expected = json!({
             "sub": "u", "aud": ["api"], "exp": "2023-11-14T22:13:21Z", "iat": "2023-11-14T22:13:20Z",
@@ -206,6 +208,7 @@ mod tests {
             (json!({"iat": 1e300}), AuxFault::ClaimsInvalid),
             (json!({"aud": 1}), AuxFault::ClaimsInvalid),
             (json!({"sub": 1}), AuxFault::ClaimsInvalid),
+            (json!({"sub": null}), AuxFault::ClaimsInvalid),
         ];
         for (claims, fault) in rows {
             assert_eq!(ask(&held(), &token(&claims), "main"), Err(fault), "{claims}");

@@ -25,6 +25,7 @@ pub(super) use macros::{INSERT, RESULT};
 pub(super) use meter::Meter;
 pub(super) use pattern::Pattern;
 pub(super) use spiffe::{Matcher, SpiffeId, TrustDomain};
+pub(in crate::policy) use text::double;
 pub(super) use text::{rfc3339, seconds};
 
 use super::environment::{Profile, Sets, Unknown};

@@ -273,7 +273,7 @@ impl Path {
             PrincipalField::Roles => Ok(Reading::Roles(Roles::native(principal.roles, principal.kind))),
             PrincipalField::ListedRoles => Ok(Reading::Roles(Roles::listed(principal.roles))),
             PrincipalField::Claims => Ok(Reading::Object(Object::claims(principal.claims, principal.origin))),
-            PrincipalField::Token => Ok(Reading::Object(Object::claims(principal.token, principal.origin))),
+            PrincipalField::Token => Ok(Reading::Object(Object::token(principal.token, principal.origin))),
             PrincipalField::Provider => self.text(principal.provider),
             PrincipalField::ClientId => self.text(principal.client_id),
             PrincipalField::PolicyVersion => self.text(Some(principal.policy_version)),

@@ -76,12 +76,13 @@ impl<'a> Roles<'a> {
 pub(super) struct Object<'a> {
     entries: Option<&'a Map<String, Value>>,
     hides_email: bool,
+    hides_nulls: bool,
 }
 
 impl<'a> Object<'a> {
     /// An object as it is.
     pub(super) fn plain(entries: &'a Map<String, Value>) -> Self {
-        Self { entries: Some(entries), hides_email: false }
+        Self { entries: Some(entries), hides_email: false, hides_nulls: false }
     }
 
     /// The claims of a token, or what a caller says; empty when there is neither.
@@ -89,19 +90,25 @@ impl<'a> Object<'a> {
         let confirmed = claims.and_then(|claims| claims.get("email_verified"));
         let confirmed = confirmed.is_some_and(|value| value.as_bool() == Some(true) || value.as_str() == Some("true"));
         // SECURITY: an address that nobody confirmed is what the user typed: `an_unverified_email_is_not_seen_by_a_condition`.
-        Self { entries: claims, hides_email: !confirmed && origin == Origin::Token }
+        Self { entries: claims, hides_email: !confirmed && origin == Origin::Token, hides_nulls: false }
+    }
+
+    /// The claims as `request.auxData.jwt`: Cerbos takes none out of a token that is null.
+    pub(super) fn token(claims: Option<&'a Map<String, Value>>, origin: Origin) -> Self {
+        Self { hides_nulls: origin == Origin::Token, ..Self::claims(claims, origin) }
     }
 
     pub(super) fn get(&self, key: &str) -> Option<&'a Value> {
-        if self.hides_email && key == "email" {
-            return None;
-        }
-        self.entries?.get(key)
+        self.entries?.get(key).filter(|value| self.shows(key, value))
+    }
+
+    fn shows(&self, key: &str, value: &Value) -> bool {
+        !(self.hides_email && key == "email" || self.hides_nulls && value.is_null())
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (&'a String, &'a Value)> + use<'a> {
-        let hides_email = self.hides_email;
-        self.entries.into_iter().flatten().filter(move |(key, _)| !(hides_email && key.as_str() == "email"))
+        let object = *self;
+        self.entries.into_iter().flatten().filter(move |(key, value)| object.shows(key, value))
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -77,12 +77,9 @@ pub(super) fn check_rule(name: &Text<'_>) -> bool {
     fits
 }
 
-/// A scope without the leading dot that it may have, when `^(^$|\.|[0-9a-zA-Z][\w\-]*(\.\w[\w\-]*)*)$`.
+/// `^(^$|[0-9a-zA-Z][\w\-]*(\.\w[\w\-]*)*)$`. To Cerbos `.` is a scope of its own, which no question leads to.
 pub(super) fn read_scope<'t>(scope: &'t Text<'_>) -> Option<&'t str> {
     let text = scope.text();
-    if text == "." {
-        return Some("");
-    }
     let inner = |letter: char| letter.is_ascii_alphanumeric() || letter == '_' || letter == '-';
     let fits = |(place, level): (usize, &str)| {
         level.starts_with(|first: char| first.is_ascii_alphanumeric() || (place > 0 && first == '_'))

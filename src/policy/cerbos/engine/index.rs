@@ -12,6 +12,7 @@ use super::{
 };
 use crate::policy::cerbos::{
     Glob,
+    document::sanitise,
     model::{Envelope, Policies, RolePolicy, ScopePermissions},
 };
 
@@ -35,6 +36,8 @@ pub(super) struct Index {
     principal_versions: HashMap<Box<str>, HashSet<Box<str>>>,
     /// The resources that role policies of a version and scope are about.
     reach: Versions<Reach>,
+    /// The same of principal policies.
+    principal_reach: Versions<Reach>,
     /// The parents of roles in a scope, and theirs, by the version of the role policies.
     parents: Versions<Parents>,
     /// The same whatever the version, as 0.51 has it.
@@ -61,6 +64,21 @@ struct Reach {
     patterns: Vec<Glob>,
 }
 
+impl Reach {
+    fn add(&mut self, resource: &Glob) {
+        match resource.literal() {
+            Some(name) => drop(self.names.insert(sanitise(name).into())),
+            None if self.patterns.contains(resource) => {}
+            None => self.patterns.push(resource.clone()),
+        }
+    }
+
+    fn includes_as_of_0_51(&self, name: &str) -> bool {
+        let fits = |pattern: &Glob| pattern.matches_as_of_0_51(name, |text| text == name);
+        self.names.contains(name) || self.patterns.iter().any(fits)
+    }
+}
+
 impl Index {
     pub(super) fn new(policies: Policies) -> Self {
         let mut index = Self::default();
@@ -78,6 +96,10 @@ impl Index {
             index.principal_versions.entry(envelope.version.clone()).or_default().insert(envelope.scope.clone());
             index.note_permissions(envelope);
             let at = place(envelope, &envelope.name);
+            if !policy.rules.is_empty() {
+                let reach = reach_of(&mut index.principal_reach, envelope);
+                policy.rules.iter().for_each(|rule| reach.add(&rule.resource));
+            }
             let entry = PrincipalEntry::new(policy);
             index.reads_derived_roles |= entry.traits.reads_derived_roles;
             put(&mut index.principals, at, entry);
@@ -132,6 +154,13 @@ impl Index {
         })
     }
 
+    /// Is there a rule of any policy of that version and scope that is about that resource, as 0.51 sees it?
+    pub(super) fn is_ruled(&self, name: &str, version: &str, scope: &str) -> bool {
+        let reaches = [&self.reach, &self.principal_reach].into_iter();
+        let mut reaches = reaches.filter_map(|reach| reach.get(version)?.get(scope));
+        self.resource(name, version, scope).is_some() || reaches.any(|reach| reach.includes_as_of_0_51(name))
+    }
+
     /// The parents of a role in a scope, and theirs.
     pub(super) fn parents(&self, profile: Profile, role: &str, version: &str, scope: &str) -> &[Box<str>] {
         let parents = match profile {
@@ -170,15 +199,8 @@ impl Index {
         let (envelope, at) = (&policy.envelope, place(&policy.envelope, &policy.envelope.name));
         if !policy.rules.is_empty() {
             self.resource_scopes.insert(envelope.scope.clone());
-            let scopes = self.reach.entry(envelope.version.clone()).or_default();
-            let reach = scopes.entry(envelope.scope.clone()).or_default();
-            for rule in &policy.rules {
-                match rule.resource.literal() {
-                    Some(name) => drop(reach.names.insert(name.into())),
-                    None if reach.patterns.contains(&rule.resource) => {}
-                    None => reach.patterns.push(rule.resource.clone()),
-                }
-            }
+            let reach = reach_of(&mut self.reach, envelope);
+            policy.rules.iter().for_each(|rule| reach.add(&rule.resource));
         }
         put(&mut self.roles, at, RoleEntry::new(policy));
     }
@@ -217,6 +239,10 @@ fn ancestors(direct: &Direct<'_>) -> Parents {
         found.into_boxed_slice()
     };
     direct.keys().map(|role| ((*role).into(), all(role))).collect()
+}
+
+fn reach_of<'r>(all: &'r mut Versions<Reach>, envelope: &Envelope) -> &'r mut Reach {
+    all.entry(envelope.version.clone()).or_default().entry(envelope.scope.clone()).or_default()
 }
 
 fn place(envelope: &Envelope, name: &str) -> [Box<str>; 3] {

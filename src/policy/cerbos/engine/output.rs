@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::{entry::Rule, options::Profile, pass::Asked, place::RowAnswer};
 use crate::policy::{cerbos::question::Output, condition::Scope};
 
-/// What 0.51 puts out for a value that JSON does not have.
+/// What Cerbos puts out for a value that JSON does not have.
 const NOT_CONVERTED: &str = "<failed to convert evaluation to protobuf value>";
 
 /// What rules put out for a question.
@@ -43,11 +43,8 @@ impl Outputs {
         if times == 0 {
             return;
         }
-        let value = match (output.evaluate(facts), profile) {
-            (Ok(value), Profile::Strict) => value.to_json(),
-            (Ok(value), Profile::Cerbos051) => Some(value.to_json().unwrap_or_else(|| NOT_CONVERTED.into())),
-            (Err(_), _) => None,
-        };
+        // Only what errs has no value.
+        let value = output.evaluate(facts).ok().map(|value| value.to_json().unwrap_or_else(|| NOT_CONVERTED.into()));
         let entry = Output { source: rule.id.as_str().into(), action: asked.name.into(), value };
         self.entries.extend(std::iter::repeat_n(entry, times));
     }

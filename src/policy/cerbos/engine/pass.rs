@@ -210,7 +210,7 @@ impl<'q> Pass<'q> {
                 let traits = met.entry.traits;
                 traits.odd_patterns || traits.reads_derived_roles || met.has_erred()
             })
-            || role_policies().any(|entry| entry.traits.odd_patterns)
+            || role_policies().any(|entry| entry.traits.odd_patterns || entry.rules.is_empty())
             || self.index.differs_by_version(question.roles, question.resource)
             || torn()
     }
@@ -329,6 +329,7 @@ impl<'q> Pass<'q> {
             let mut label = Label::Resource;
             for (nth, role) in self.question.with_parents(self.profile, self.index, role).enumerate() {
                 if let Some(entry) = self.role(role, place.scope)
+                    && self.bounds(entry, place.scope)
                     && self.role_policy_denies(entry, asked, refusal)
                 {
                     (said.denied, label) = (true, Label::Role(&entry.key));

@@ -168,6 +168,42 @@ fn findings_are_told_in_the_words_of_cerbos() {
 }
 
 #[test]
+fn numbers_are_doubles_and_told_as_go_writes_them() {
+    let attributes = r#"{"a":-1.0,"b":-1,"c":-1.5,"d":1000000.0,"e":100000.0,"f":1234567,"g":9007199254740993,"h":-1e-7,"i":0.0001,"j":-0.0,"k":1e21}"#;
+    let schema = r#"{"additionalProperties":{"exclusiveMinimum":1e305}}"#;
+    let found = [
+        "-1",
+        "-1",
+        "-1.5",
+        "1e+06",
+        "100000",
+        "1.234567e+06",
+        "9.007199254740992e+15",
+        "-1e-07",
+        "0.0001",
+        "-0",
+        "1e+21",
+    ];
+    let place = |place: u8| char::from(b'a' + place);
+    let expected: Vec<_> =
+        (0..).zip(found).map(|(nth, found)| format!("/{}: must be > 1e+305 but found {found}", place(nth))).collect();
+    assert_eq!(wrong(schema, attributes), expected);
+    let schema =
+        r#"{"properties":{"a":{"multipleOf":2.0},"b":{"maximum":2},"c":{"minimum":5.0},"d":{"exclusiveMaximum":2}}}"#;
+    let expected = [
+        "/a: 3 not multipleOf 2",
+        "/b: must be <= 2 but found 3",
+        "/c: must be >= 5 but found 3",
+        "/d: must be < 2 but found 3",
+    ];
+    assert_eq!(wrong(schema, r#"{"a":3.0,"b":3.0,"c":3,"d":3.0}"#), expected);
+    let whole = r#"{"additionalProperties":{"type":"integer"}}"#;
+    assert_eq!(wrong(whole, r#"{"a":1.0,"b":1e30,"c":1.5,"d":-0.0}"#), ["/c: expected integer, but got number"]);
+    let equal = r#"{"properties":{"a":{"enum":[1,2]},"b":{"const":3},"c":{"uniqueItems":true}}}"#;
+    assert_eq!(wrong(equal, r#"{"a":2.0,"b":3.0,"c":[1.0,1,2.5]}"#), ["/c: items at index 0 and 1 are equal"]);
+}
+
+#[test]
 fn schemas_refer_to_each_other_by_address_and_by_path() {
     let found = schemas(&[
         ("s/a.json", r#"{"properties":{"a":{"$ref":"b.json"},"c":{"$ref":"/c.json#/$defs/d"}}}"#),

@@ -8,6 +8,8 @@ use jsonschema::{
 };
 use serde_json::Value;
 
+use crate::policy::condition::double;
+
 /// The most findings about one set of attributes.
 const MOST: usize = 100;
 
@@ -121,11 +123,11 @@ fn words(kind: &Kind, value: &Value) -> String {
         Kind::Pattern { pattern } => format!("does not match pattern {}", quoted(pattern)),
         Kind::MinLength { limit } => format!("length must be >= {limit}, but got {}", letters()),
         Kind::MaxLength { limit } => format!("length must be <= {limit}, but got {}", letters()),
-        Kind::Minimum { limit } => format!("must be >= {limit} but found {value}"),
-        Kind::Maximum { limit } => format!("must be <= {limit} but found {value}"),
-        Kind::ExclusiveMinimum { limit } => format!("must be > {limit} but found {value}"),
-        Kind::ExclusiveMaximum { limit } => format!("must be < {limit} but found {value}"),
-        Kind::MultipleOf { multiple_of } => format!("{value} not multipleOf {multiple_of}"),
+        Kind::Minimum { limit } => format!("must be >= {} but found {}", number(limit), number(value)),
+        Kind::Maximum { limit } => format!("must be <= {} but found {}", number(limit), number(value)),
+        Kind::ExclusiveMinimum { limit } => format!("must be > {} but found {}", number(limit), number(value)),
+        Kind::ExclusiveMaximum { limit } => format!("must be < {} but found {}", number(limit), number(value)),
+        Kind::MultipleOf { multiple_of } => format!("{} not multipleOf {}", number(value), double(*multiple_of)),
         Kind::MinItems { limit } => format!("minimum {limit} items required, but found {} items", count()),
         Kind::MaxItems { limit } => format!("maximum {limit} items required, but found {} items", count()),
         Kind::AdditionalItems { limit } => format!("only {limit} items are allowed, but found {} items", count()),
@@ -178,6 +180,11 @@ fn is_plain(value: &Value) -> bool {
     !value.is_array() && !value.is_object()
 }
 
+/// Every number of attributes and of their bounds is a double to Cerbos, and written as Go writes one.
+fn number(value: &Value) -> String {
+    value.as_f64().map_or_else(|| value.to_string(), double)
+}
+
 /// A value of a schema. Numbers are texts to Cerbos there.
 fn stated(value: &Value) -> String {
     match value {
@@ -190,12 +197,30 @@ fn stated(value: &Value) -> String {
 fn equal_items(value: &Value) -> String {
     let items = value.as_array().map(Vec::as_slice).unwrap_or_default();
     let pair = items.iter().enumerate().find_map(|(later, item)| {
-        let earlier = items.iter().take(later).position(|other| other == item)?;
+        let earlier = items.iter().take(later).position(|other| is_equal(other, item))?;
         Some((earlier, later))
     });
     match pair {
         Some((one, other)) => format!("items at index {one} and {other} are equal"),
         None => "items are not unique".to_owned(),
+    }
+}
+
+/// Numbers are equal however they are written.
+fn is_equal(one: &Value, other: &Value) -> bool {
+    match (one, other) {
+        (Value::Number(one), Value::Number(other)) => one.as_f64() == other.as_f64(),
+        (Value::Array(one), Value::Array(other)) => {
+            one.len() == other.len() && one.iter().zip(other).all(|(one, other)| is_equal(one, other))
+        }
+        (Value::Object(one), Value::Object(other)) => {
+            let same = |(key, one): (&String, &Value)| other.get(key).is_some_and(|other| is_equal(one, other));
+            one.len() == other.len() && one.iter().all(same)
+        }
+        (
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_),
+            other,
+        ) => one == other,
     }
 }
 

@@ -85,7 +85,7 @@ fn written<'b, 'v>(mut arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>,
 }
 
 /// A double as Go's `%g` writes it: with an exponent from a million on, and below a ten-thousandth.
-fn double(number: f64) -> String {
+pub(in crate::policy) fn double(number: f64) -> String {
     if number.is_nan() {
         return "NaN".to_owned();
     }

@@ -209,6 +209,20 @@ fn an_unverified_email_is_not_seen_by_a_condition() {
 }
 
 #[test]
+fn a_claim_that_is_null_is_not_in_the_token_that_cerbos_conditions_read() {
+    let sample = Sample::with_claims(json!({"x": null, "y": {"z": null}}));
+    let rows = [
+        ("has(request.auxData.jwt.x)", "false"),
+        ("'x' in request.auxData.jwt", "false"),
+        ("request.auxData.jwt == {'y': {'z': null}} && size(request.auxData.jwt) == 1", "true"),
+        ("has(request.auxData.jwt.y.z) && 'x' in P.attr", "true"),
+        ("request.auxData.jwt.x == null", "error: `request.auxData.jwt.x` is absent"),
+    ];
+    check(&sample, &Environment::cerbos(), &rows);
+    check(&sample, &native(), &[("has(principal.claims.x) && principal.claims.x == null", "true")]);
+}
+
+#[test]
 fn nobody_has_no_id_and_no_claims() {
     check(
         &Sample::anonymous(),

@@ -61,6 +61,19 @@ impl<'q> Pass<'q> {
         RowAnswer { applies, errs, inactive: false }
     }
 
+    /// Does a role policy bound what its role may do with the resource? In 0.51 one without rules never does, nor any in a scope where no rule
+    /// is about the resource.
+    pub(super) fn bounds(&self, entry: &RoleEntry, scope: &str) -> bool {
+        match self.profile {
+            // SECURITY: held by `q16_a_role_policy_bounds_its_role_where_nothing_is_about_the_resource`.
+            Profile::Strict => true,
+            Profile::Cerbos051 => {
+                let (name, version) = (&self.question.name, self.question.resource.version);
+                !entry.rules.is_empty() && self.index.is_ruled(name, version, scope)
+            }
+        }
+    }
+
     /// Does the role policy of a role stand in the way?
     pub(super) fn role_policy_denies(&self, entry: &'q RoleEntry, asked: Asked<'q>, refusal: &mut Refusal<'q>) -> bool {
         let lists = |listing: &&Listing| {

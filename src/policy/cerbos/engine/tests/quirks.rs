@@ -222,6 +222,10 @@ fn q12_outputs_are_values_of_the_protocol() {
         ("duration(\"90s\")", Some(json!("90s"))),
         ("b\"ab\"", Some(json!("YWI="))),
         ("5u", Some(json!(5))),
+        ("null", Some(json!(null))),
+        ("{1: \"a\"}", Some(json!("<failed to convert evaluation to protobuf value>"))),
+        ("[hierarchy(\"a.b\")]", Some(json!("<failed to convert evaluation to protobuf value>"))),
+        ("type(1)", Some(json!("<failed to convert evaluation to protobuf value>"))),
         ("R.attr.missing", None),
     ] {
         for profile in [Profile::Strict, Profile::Cerbos051] {
@@ -293,4 +297,50 @@ fn q15_sets_of_three_and_more_tell_whole_numbers_from_others_in_0_51() {
             );
         assert_eq!(answers, expected, "{text}");
     }
+}
+
+#[test]
+fn q16_a_role_policy_bounds_its_role_where_nothing_is_about_the_resource() {
+    type More = fn(&mut Policies);
+    let policies = |more: More| {
+        move || {
+            let mut all = resources(vec![policy("r", vec![allow(&["x"], &["a"])])]);
+            all.roles.push(role("a", &[], &[("other", &["x"], "")]).at("s"));
+            more(&mut all);
+            all
+        }
+    };
+    let of_somebody = |all: &mut Policies| {
+        let mut of_somebody = principal("somebody", &[("r*", "x", Effect::Allow)]);
+        of_somebody.envelope.scope = "s".into();
+        all.principals.push(of_somebody);
+    };
+    let ask = ask(&["a"], &["x"]).at("s");
+    let rows: [(More, [&str; 2]); 6] = [
+        (|_| (), ["deny!", "allow!"]),
+        (|all| all.roles.push(role("b", &[], &[("r", &["x"], "")]).at("s")), ["deny"; 2]),
+        (|all| all.roles.push(role("b", &[], &[("?", &["x"], "")]).at("s")), ["deny!", "allow!"]),
+        (|all| all.resources.push(policy("r", vec![]).at("s")), ["deny"; 2]),
+        (of_somebody, ["deny"; 2]),
+        (|all| all.resources.push(policy("r", vec![]).at("s").of_version("1")), ["deny!", "allow!"]),
+    ];
+    for (more, words) in rows {
+        check(policies(more), &[(ask.clone(), words)]);
+    }
+    let output = ask.of(&engine(policies(|_| ())(), Profile::Cerbos051));
+    assert_eq!(told(&output), ("resource.r.vdefault/s", ""));
+
+    let without_rules = || {
+        let mut all = resources(vec![policy("r", vec![allow(&["x"], &["a"])])]);
+        all.roles.push(role("a", &[], &[]));
+        all
+    };
+    check(without_rules, &[(super::ask(&["a"], &["x"]), ["deny!", "allow!"])]);
+
+    // Nothing of that version is about the resource, but there is a principal policy somewhere.
+    let mut of_nobody = resources(vec![policy("r", vec![]).of_version("1")]);
+    of_nobody.roles.push(role("a", &[], &[("other", &["x"], "")]));
+    of_nobody.principals.push(principal("somebody", &[("other", "x", Effect::Allow)]));
+    let output = super::ask(&["a"], &["x"]).of(&engine(of_nobody, Profile::Cerbos051));
+    assert_eq!(told(&output), ("NO_MATCH", ""));
 }

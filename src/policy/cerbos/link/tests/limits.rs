@@ -111,3 +111,14 @@ fn a_scope_has_only_so_many_levels() {
     let text = format!("resourcePolicy:\n  resource: r\n  version: default\n  scope: {scope}\n");
     assert!(told(&[("r.yaml", &text)]).contains("the scope has more than 64 levels"));
 }
+
+#[test]
+fn a_dot_alone_is_no_scope() {
+    let text = |scope: &str| format!("resourcePolicy:\n  resource: r\n  version: default\n  scope: '{scope}'\n");
+    for (scope, refusal) in
+        [("", ""), (".", "`.` is not a scope"), ("..", "`..` is not a scope"), ("a.", "`a.` is not a scope")]
+    {
+        let told = told(&[("r.yaml", &text(scope))]);
+        assert!(if refusal.is_empty() { told.is_empty() } else { told.contains(refusal) }, "`{scope}`: {told}");
+    }
+}
