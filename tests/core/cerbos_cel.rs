@@ -15,7 +15,7 @@ fn corpus() -> Option<PathBuf> {
     if folder.is_dir() {
         return Some(folder);
     }
-    assert!(std::env::var_os("CI").is_none(), "no corpus at {}", folder.display());
+    assert!(std::env::var_os("COGWARD_CORPORA").is_none(), "no corpus at {}", folder.display());
     eprintln!("SKIPPED: no corpus at {}; set COGWARD_CORPORA", folder.display());
     None
 }

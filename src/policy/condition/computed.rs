@@ -13,7 +13,7 @@ use cel::common::types::{
 use cel::common::value::Val;
 use serde_json::{Map, Number, Value};
 
-use super::functions::{Hierarchy, Matcher, SpiffeId, TrustDomain, rfc3339};
+use super::functions::{Hierarchy, Matcher, SpiffeId, TrustDomain, rfc3339, seconds};
 
 /// The largest integer that JSON numbers hold exactly everywhere.
 const EXACT: i64 = (1 << 53) - 1;
@@ -204,7 +204,7 @@ fn to_json(value: &dyn Val) -> Option<Value> {
         return Some(STANDARD.encode(bytes.inner()).into());
     }
     if let Some(duration) = value.downcast_ref::<CelDuration>() {
-        return Some(seconds(*duration.inner()).into());
+        return Some(seconds(duration.inner()).into());
     }
     if let Some(time) = value.downcast_ref::<CelTimestamp>() {
         return Some(rfc3339(time.inner()).into());
@@ -220,15 +220,4 @@ fn double(number: f64) -> Option<Value> {
         return Some((number as i64).into());
     }
     Number::from_f64(number).map(Value::Number)
-}
-
-/// `90s`, `-1.5s`
-fn seconds(duration: chrono::Duration) -> String {
-    let (whole, nanos) = (duration.num_seconds(), duration.subsec_nanos());
-    let sign = if whole < 0 || nanos < 0 { "-" } else { "" };
-    let fraction = match nanos.unsigned_abs() {
-        0 => String::new(),
-        nanos => format!(".{nanos:09}").trim_end_matches('0').to_owned(),
-    };
-    format!("{sign}{}{fraction}s", whole.unsigned_abs())
 }

@@ -4,6 +4,7 @@
 //! can be far larger than their arguments when a request chooses these (`format`, `lists.range`); Cerbos conditions pay for them.
 
 mod builders;
+mod format;
 mod hierarchy;
 mod macros;
 mod meter;
@@ -18,13 +19,14 @@ use cel::common::ast::{CallExpr, Expr, LiteralValue};
 use cel::common::types::{CelString, DYN_TYPE, LIST_TYPE, STRING_TYPE};
 use cel::{DeclarationError, Env, ExecutionError, extensions};
 
+pub(super) use format::may_have_decimals;
 pub(super) use hierarchy::Hierarchy;
 pub(super) use macros::{INSERT, RESULT};
 pub(super) use meter::Meter;
 pub(super) use pattern::Pattern;
 pub(super) use spiffe::{Matcher, SpiffeId, TrustDomain};
 pub(in crate::policy) use text::double;
-pub(super) use text::rfc3339;
+pub(super) use text::{rfc3339, seconds};
 
 use super::environment::{Profile, Sets, Unknown};
 use super::suggest::closest;
@@ -244,6 +246,7 @@ fn macro_help(profile: Profile, name: &str) -> Option<&'static str> {
         (Profile::Cerbos, "transformList" | "transformMap" | "transformMapEntry") => {
             Some("with two variables, as in `list.transformList(index, value, value)`")
         }
+        (Profile::Cerbos, "existsOne") => Some("with two variables, as in `map.existsOne(key, value, key != value)`"),
         (Profile::Cerbos, name) if MACROS.contains(&name) => {
             Some("with one variable or two, as in `list.all(x, x != 0)` and `map.all(key, value, key != value)`")
         }
@@ -372,7 +375,7 @@ pub(super) fn cerbos(sets: Sets) -> Env {
     env.set_error_on_duplicate_map_keys(false);
     let declared = [extensions::lists, extensions::math, builders::extension, hierarchy::extension, spiffe::extension]
         .into_iter()
-        .chain([text::extension, time::extension, macros::extension, paid])
+        .chain([text::extension, time::extension, format::extension, macros::extension, paid])
         .try_for_each(|extension| env.add_extension(extension))
         .and_then(|()| declare_sets(&mut env, sets))
         .and_then(|()| spiffe::declare_id(&mut env, sets));

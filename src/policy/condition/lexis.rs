@@ -56,6 +56,40 @@ fn unlink(open: &mut [usize], depth: &mut usize) {
     }
 }
 
+/// Where, in bytes, a method of that name is first called with so many arguments.
+pub(super) fn called_on(text: &str, method: &str, arguments: usize) -> Option<usize> {
+    // For each open bracket: where its method is named, and the arguments so far.
+    let mut open: Vec<(Option<usize>, usize)> = Vec::new();
+    let (mut before, mut last) = ("", "");
+    let mut named = 0;
+    let mut rest = text;
+    while !rest.is_empty() {
+        let (taken, after) = rest.split_at_checked(token(rest)).unwrap_or((rest, ""));
+        match taken {
+            "(" => open.push(((before == "." && last == method).then_some(named), 1)),
+            "[" | "{" => open.push((None, 1)),
+            "," => {
+                if let Some((_, count)) = open.last_mut() {
+                    *count += 1;
+                }
+            }
+            ")" | "]" | "}" => {
+                if let Some((Some(at), count)) = open.pop()
+                    && count == arguments
+                {
+                    return Some(at);
+                }
+            }
+            _ => {}
+        }
+        if !taken.trim().is_empty() && !taken.starts_with("//") {
+            (before, last, named) = (last, taken, text.len() - rest.len());
+        }
+        rest = after;
+    }
+    None
+}
+
 /// How many bytes the token at the start of the text has.
 fn token(text: &str) -> usize {
     let raw = text.trim_start_matches(['r', 'R', 'b', 'B']);
@@ -133,6 +167,16 @@ mod tests {
     fn a_string_that_hides_brackets_is_skipped_and_an_open_one_is_harmless() {
         for text in ["'\\'((('", "\"\\", "'''", "'''a'", "r", "b'", "rb\"x", "é\"é", "\u{10FFFF}"] {
             assert_eq!(check_nesting(text), Ok(()), "{text}");
+        }
+        for (text, expected) in [
+            ("a.one(x, x)", Some(2)),
+            ("a . one // (\n (x, f(x, y, [1, 2], {1: 2}))", Some(4)),
+            ("a.one(x, y, b.one(z, z))", Some(14)),
+            ("é.one(x, ')')", Some(3)),
+            ("one(x, x) || a.ones(x, x) || a.one(x, y, z) || a.one || '.one(x, x)'", None),
+            ("a.one(x, x", None),
+        ] {
+            assert_eq!(called_on(text, "one", 2), expected, "{text}");
         }
         assert_eq!(position("ab\ncd", 4), (2, 2));
         assert_eq!(position("é=", 1), (1, 2));

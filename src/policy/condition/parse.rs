@@ -2,7 +2,7 @@
 
 use cel::common::ast::{IdedExpr, SourceInfo};
 
-use super::environment::Environment;
+use super::environment::{Environment, Profile};
 use super::lexis::{self, TooDeep};
 use super::{ConditionError, LENGTH, NESTING};
 
@@ -24,7 +24,7 @@ pub(super) fn parse(text: &str, environment: &Environment) -> Result<(IdedExpr, 
     let Some(parsed) = on_a_large_stack(|| environment.interpreter().parser().parse_with_source_info(text)) else {
         return Err(plain("the condition is not an expression".to_owned()));
     };
-    parsed.map_err(|errors| {
+    let parsed = parsed.map_err(|errors| {
         let Some(first) = errors.errors.into_iter().next() else {
             return plain("the condition is not an expression".to_owned());
         };
@@ -34,6 +34,23 @@ pub(super) fn parse(text: &str, environment: &Environment) -> Result<(IdedExpr, 
             help: first.msg.contains(".?").then(|| "ask with `has(a.b)` before reading `a.b`".to_owned()),
             offset: place(first.pos.0).zip(place(first.pos.1)),
         }
+    })?;
+    if environment.profile == Profile::Cerbos {
+        check_macros(text)?;
+    }
+    Ok(parsed)
+}
+
+/// Refuses what this parser takes for a macro and that of Cerbos does not. The tree does not tell any more how it was written.
+fn check_macros(text: &str) -> Result<(), ConditionError> {
+    let Some(at) = lexis::called_on(text, "existsOne", 2) else {
+        return Ok(());
+    };
+    let letters = text.get(..at).map_or(0, |before| before.chars().count());
+    Err(ConditionError {
+        message: "Cerbos has no `existsOne` with one variable".to_owned(),
+        help: Some("write `exists_one`".to_owned()),
+        offset: Some(lexis::position(text, letters)),
     })
 }
 

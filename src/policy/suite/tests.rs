@@ -443,9 +443,8 @@ cases:
     );
 }
 
-#[test]
-fn results_are_told_to_programs_and_build_servers() {
-    let suite = "name: 'A & <B>'
+/// A test of every result, with names that need care.
+const TOLD: &str = "name: 'A & <B>'
 tests:
   - name: \"it's \\e[31m\"
     input: { principals: [ada], resources: [album], actions: [read, drop] }
@@ -460,8 +459,13 @@ tests:
     input: { principals: [ada], resources: [album], actions: [read] }
     expected: [ { principal: ada, resource: album, actions: { read: EFFECT_ALLOW } } ]
 ";
-    let folder = folder(suite, &[("principals.yaml", PRINCIPALS), ("resources.yaml", RESOURCES)]);
-    let results = run_with(&folder, None);
+
+fn told() -> Results {
+    run_with(&folder(TOLD, &[("principals.yaml", PRINCIPALS), ("resources.yaml", RESOURCES)]), None)
+}
+
+#[test]
+fn results_are_told_to_build_servers() {
     expect![[r#"
         <?xml version="1.0" encoding="UTF-8"?>
         <testsuites name="cogward" tests="4" failures="1" errors="1" skipped="1">
@@ -472,69 +476,77 @@ tests:
             <testcase name="broken / ada / album / read" classname="A &amp; &lt;B&gt;" file="p/a_test.yaml" line="11"><error message="there is no such engine"/></testcase>
           </testsuite>
         </testsuites>
-    "#]].assert_eq(&junit(&results));
-    expect![[r#"
+    "#]].assert_eq(&junit(&told()));
+}
+
+const TOLD_AS_JSON: &str = r#"{
+  "passed": false,
+  "suites": [
+    {
+      "cases": [
         {
-          "passed": false,
-          "suites": [
+          "action": "read",
+          "column": 5,
+          "differences": [
             {
-              "cases": [
-                {
-                  "action": "read",
-                  "column": 5,
-                  "differences": [
-                    {
-                      "expected": "EFFECT_DENY",
-                      "got": "EFFECT_ALLOW, by resource.album.vdefault#rule-001",
-                      "what": "effect"
-                    }
-                  ],
-                  "line": 3,
-                  "principal": "ada",
-                  "resource": "album",
-                  "result": "failed",
-                  "test": "it's \u001b[31m"
-                },
-                {
-                  "action": "drop",
-                  "principal": "ada",
-                  "resource": "album",
-                  "result": "passed",
-                  "test": "it's \u001b[31m"
-                },
-                {
-                  "action": "read",
-                  "principal": "ada",
-                  "reason": "\"soon\"",
-                  "resource": "album",
-                  "result": "skipped",
-                  "test": "later"
-                },
-                {
-                  "action": "read",
-                  "column": 5,
-                  "line": 11,
-                  "principal": "ada",
-                  "reason": "there is no such engine",
-                  "resource": "album",
-                  "result": "errored",
-                  "test": "broken"
-                }
-              ],
-              "file": "p/a_test.yaml",
-              "name": "A & <B>"
+              "expected": "EFFECT_DENY",
+              "got": "EFFECT_ALLOW, by resource.album.vdefault#rule-001",
+              "what": "effect"
             }
           ],
-          "summary": {
-            "cases": 4,
-            "errored": 1,
-            "failed": 1,
-            "filtered": 0,
-            "passed": 1,
-            "skipped": 1
-          }
-        }"#]]
-    .assert_eq(&serde_json::to_string_pretty(&json(&results)).unwrap());
+          "line": 3,
+          "principal": "ada",
+          "resource": "album",
+          "result": "failed",
+          "test": "it's \u001b[31m"
+        },
+        {
+          "action": "drop",
+          "principal": "ada",
+          "resource": "album",
+          "result": "passed",
+          "test": "it's \u001b[31m"
+        },
+        {
+          "action": "read",
+          "principal": "ada",
+          "reason": "\"soon\"",
+          "resource": "album",
+          "result": "skipped",
+          "test": "later"
+        },
+        {
+          "action": "read",
+          "column": 5,
+          "line": 11,
+          "principal": "ada",
+          "reason": "there is no such engine",
+          "resource": "album",
+          "result": "errored",
+          "test": "broken"
+        }
+      ],
+      "file": "p/a_test.yaml",
+      "name": "A & <B>"
+    }
+  ],
+  "summary": {
+    "cases": 4,
+    "errored": 1,
+    "failed": 1,
+    "filtered": 0,
+    "passed": 1,
+    "skipped": 1
+  }
+}"#;
+
+#[test]
+fn results_are_told_to_programs() {
+    assert_eq!(serde_json::to_string_pretty(&json(&told())).unwrap(), TOLD_AS_JSON);
+}
+
+#[test]
+fn results_are_told_as_findings() {
     expect![[r#"
         error[S015]: the test `A & <B> / it's \u{1b}[31m / ada / album / read` failed: effect: expected EFFECT_DENY, got EFFECT_ALLOW, by resource.album.vdefault#rule-001
           --> p/a_test.yaml:3:5
@@ -542,5 +554,5 @@ tests:
 
         error[S016]: the test `A & <B> / broken / ada / album / read` could not be run: there is no such engine
           --> p/a_test.yaml:11:5
-          help: correct the policy or the test; `cogward test` runs the same tests"#]].assert_eq(&results.findings().to_string());
+          help: correct the policy or the test; `cogward test` runs the same tests"#]].assert_eq(&told().findings().to_string());
 }

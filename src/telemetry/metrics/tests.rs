@@ -23,6 +23,7 @@ fn touched() -> Metrics {
     metrics.adopt(names(&["profile"], &["main"], &["contacts"]));
     metrics.record_request(Some("profile"), MethodLabel::Get, StatusClass::Success);
     metrics.record_decision(Some("profile"), Outcome::Deny, Some("not_owner"), Duration::from_micros(7));
+    metrics.record_dispute(Some("profile"), "allow");
     metrics.record_upstream("contacts", Duration::from_millis(3));
     metrics.record_upstream_error("contacts", UpstreamError::Connect);
     metrics.record_upstream_ejection("contacts");
@@ -65,6 +66,7 @@ fn what_is_recorded_is_told_with_its_labels() {
     for line in [
         "cogward_requests_total{method=\"GET\",route=\"profile\",status_class=\"2xx\"} 1",
         "cogward_decisions_total{outcome=\"deny\",reason=\"not_owner\",route=\"profile\"} 1",
+        "cogward_decisions_disputed_total{other=\"allow\",route=\"profile\"} 1",
         "cogward_decision_duration_seconds_bucket{le=\"0.000005\"} 0",
         "cogward_decision_duration_seconds_bucket{le=\"0.00001\"} 1",
         "cogward_upstream_duration_seconds_count{upstream=\"contacts\"} 1",

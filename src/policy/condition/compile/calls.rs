@@ -1,6 +1,6 @@
 //! Calls: which functions there are, how they are called, and what they are paid with.
 
-use cel::common::ast::{CallExpr, Expr, IdedExpr, LiteralValue, operators};
+use cel::common::ast::{CallExpr, ComprehensionExpr, Expr, IdedExpr, ListExpr, LiteralValue, operators};
 use cel::common::types::CelString;
 
 use super::super::environment::{Place, Profile, Record};
@@ -51,6 +51,9 @@ impl Compiler<'_> {
             }
             "string" if self.environment.profile == Profile::Cerbos => {
                 self.call_by_name(id, name, None, vec![operator(id, "@written", args)])
+            }
+            "format" if self.environment.profile == Profile::Cerbos && may_have_decimals(target.as_ref()) => {
+                kept(formatted(id, target, args))
             }
             name if args.is_empty() && functions::tells_time(name) => {
                 let target = target.map(|time| operator(id, "@utc", vec![time]));
@@ -116,11 +119,17 @@ impl Compiler<'_> {
         };
         let text = self.rewrite(text, Use::Value)?;
         if let Some(known) = known {
-            let Some(pattern) = Pattern::compile(&known) else {
-                return Err(Problem::new(id, format!("`{known}` is not a regular expression")));
-            };
-            let pattern = self.slot(id, Slot::Pattern(pattern));
-            return Ok(operator(id, "@matches", vec![text, pattern]));
+            match Pattern::compile(&known) {
+                Some(pattern) => {
+                    let pattern = self.slot(id, Slot::Pattern(pattern));
+                    return Ok(operator(id, "@matches", vec![text, pattern]));
+                }
+                None if self.environment.profile == Profile::Native => {
+                    return Err(Problem::new(id, format!("`{known}` is not a regular expression")));
+                }
+                // Cerbos finds out when it is asked, if it ever is.
+                None => {}
+            }
         }
         if self.environment.profile == Profile::Native {
             // SECURITY: compiling a pattern costs far more than its length: `a_pattern_out_of_the_request_is_refused`.
@@ -173,6 +182,35 @@ pub(super) enum Part {
 /// The value of an expression, paid for.
 pub(super) fn kept(expression: IdedExpr) -> IdedExpr {
     with_meter(expression.id, "@kept", expression)
+}
+
+/// Does the format not show that no number is written with decimals?
+fn may_have_decimals(format: Option<&IdedExpr>) -> bool {
+    match format.map(|format| &format.expr) {
+        Some(Expr::Literal(LiteralValue::String(format))) => functions::may_have_decimals(format.inner()),
+        Some(_) | None => true,
+    }
+}
+
+/// `format`, of what `@format` makes of the format and its arguments: a loop that never runs gives that a name.
+fn formatted(id: u64, target: Option<IdedExpr>, args: Vec<IdedExpr>) -> IdedExpr {
+    let name = || "@formatted".to_owned();
+    let node = |expr| IdedExpr { id, expr };
+    let part = |at: i64| {
+        let at = node(Expr::Literal(LiteralValue::Int(at.into())));
+        operator(id, operators::INDEX, vec![node(Expr::Ident(name())), at])
+    };
+    let whole = CallExpr { func_name: "format".to_owned(), target: Some(Box::new(part(0))), args: vec![part(1)] };
+    node(Expr::Comprehension(Box::new(ComprehensionExpr {
+        iter_range: node(Expr::List(ListExpr::new(vec![]))),
+        iter_var: "@unused".to_owned(),
+        iter_var2: None,
+        accu_var: name(),
+        accu_init: operator(id, "@format", target.into_iter().chain(args).collect()),
+        loop_cond: node(Expr::Literal(LiteralValue::Boolean(false.into()))),
+        loop_step: node(Expr::Ident(name())),
+        result: node(Expr::Call(whole)),
+    })))
 }
 
 /// A call that is handed the meter.

@@ -1,9 +1,11 @@
 //! Texts as Go has them: positions in texts, and numbers and times written out.
 
-use cel::common::types::{CelDouble, CelInt, CelString, CelTimestamp, DYN_TYPE, INT_TYPE, STRING_TYPE, TIMESTAMP_TYPE};
+use cel::common::types::{
+    CelDouble, CelDuration, CelInt, CelString, CelTimestamp, DYN_TYPE, INT_TYPE, STRING_TYPE, TIMESTAMP_TYPE,
+};
 use cel::common::value::CowVal;
 use cel::{DeclarationError, Env, ExecutionError};
-use chrono::{DateTime, FixedOffset, Timelike};
+use chrono::{DateTime, Duration, FixedOffset, Timelike};
 
 /// Declares what takes the place of the interpreter's own functions.
 pub(super) fn extension(env: &mut Env) -> Result<(), DeclarationError> {
@@ -67,7 +69,7 @@ fn last_up_to(whole: &str, part: &str, at: Option<usize>) -> Option<usize> {
     memchr::memmem::rfind(whole.as_bytes().get(..end)?, part.as_bytes())
 }
 
-/// What `string()` is to write differently from the interpreter: doubles and times.
+/// What `string()` is to write differently from the interpreter: doubles, times and durations.
 fn written<'b, 'v>(mut arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
     let value = arguments.pop().ok_or(ExecutionError::MissingArgumentOrTarget)?;
     if let Some(number) = value.downcast_ref::<CelDouble>() {
@@ -75,6 +77,9 @@ fn written<'b, 'v>(mut arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>,
     }
     if let Some(time) = value.downcast_ref::<CelTimestamp>() {
         return Ok(CowVal::owned(CelString::from(rfc3339(time.inner()))));
+    }
+    if let Some(duration) = value.downcast_ref::<CelDuration>() {
+        return Ok(CowVal::owned(CelString::from(seconds(duration.inner()))));
     }
     Ok(value)
 }
@@ -106,6 +111,13 @@ pub(in super::super) fn rfc3339(time: &DateTime<FixedOffset>) -> String {
     };
     let zone = if time.offset().local_minus_utc() == 0 { "Z".to_owned() } else { time.format("%:z").to_string() };
     format!("{}{fraction}{zone}", time.format("%Y-%m-%dT%H:%M:%S"))
+}
+
+/// `90s`, `-1.5s`: seconds as a double, so that a long duration loses its last nanoseconds, as it does in Cerbos.
+#[expect(clippy::cast_precision_loss, reason = "that is what is written")]
+pub(in super::super) fn seconds(duration: &Duration) -> String {
+    let seconds = duration.num_seconds() as f64 + f64::from(duration.subsec_nanos()) / 1e9;
+    format!("{seconds}s")
 }
 
 /// A time out of a text: RFC 3339, with capital letters.

@@ -350,7 +350,7 @@ fn what_cerbos_refuses_does_not_compile() {
             "G['x'] == 1",
             "V == C",
             "runtime.roles == []",
-            "P.id.matches('(')",
+            "P.roles.existsOne(r, r == 'a')",
         ],
         expect![[r#"
             cel.bind(x, 1)
@@ -384,8 +384,9 @@ fn what_cerbos_refuses_does_not_compile() {
             runtime.roles == []
                 1:9 `runtime` has no field `roles`
                 help: fields of `runtime` are: effectiveDerivedRoles
-            P.id.matches('(')
-                1:6 `(` is not a regular expression
+            P.roles.existsOne(r, r == 'a')
+                1:9 Cerbos has no `existsOne` with one variable
+                help: write `exists_one`
         "#]],
     );
 }
