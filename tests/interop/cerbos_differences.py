@@ -67,8 +67,9 @@ class Difference:
         return Case(self.case.name, self.case.documents, [request])
 
 
-def compare(case, cerbos, ours, again=40):
-    """Decisions that were compared, and what differs. Cerbos is asked again before it is said to differ: some of its answers depend on the order of a Go map."""
+def compare(case, cerbos, ours, again=40, decisive=lambda difference: True):
+    """Decisions that were compared, and what differs. Cerbos is asked again before it is said to differ in what is decisive: some of its answers
+    depend on the order of a Go map."""
     files = case.files()
     refusals = cerbos.load(files), ours.load(files)
     if (refusals[0] is None) != (refusals[1] is None):
@@ -83,7 +84,7 @@ def compare(case, cerbos, ours, again=40):
             continue
         compared += sum(len(one["actions"]) for one in request["resources"])
         differing = [key for key in theirs if answer.get(key) != theirs[key]]
-        if differing:
+        if any(decisive(key) for key in differing):
             seen = {key: {theirs[key]} for key in differing}
             for turn in range(again):
                 if turn == again // 2:

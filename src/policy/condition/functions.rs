@@ -363,6 +363,7 @@ pub(super) fn native() -> Env {
     // What cannot be declared is missing, and calling it is an error: nothing is granted by it.
     let declared = env.add_extension(extensions::strings).and_then(|()| {
         env.add_overload("@matches", "@matches(text,pattern)", vec![DYN_TYPE, DYN_TYPE], pattern::matches)?;
+        env.add_overload("@since", "@since(any, any)", vec![DYN_TYPE, DYN_TYPE], time::since)?;
         env.add_overload("@utc", "@utc(any)", vec![DYN_TYPE], time::utc)
     });
     if declared.is_ok() { env } else { Env::default() }

@@ -47,7 +47,7 @@ impl Compiler<'_> {
             "now" => self.now(id),
             "timeSince" => {
                 let args = std::iter::once(self.now(id)).chain(target).chain(args).collect();
-                operator(id, operators::SUBSTRACT, args)
+                operator(id, "@since", args)
             }
             "string" if self.environment.profile == Profile::Cerbos => {
                 self.call_by_name(id, name, None, vec![operator(id, "@written", args)])

@@ -26,6 +26,18 @@ pub(super) fn utc<'b, 'v>(mut arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'
     })
 }
 
+/// `@since(now, time)`: what lies between, at most the longest duration there is (292 years), as Go has it.
+pub(super) fn since<'b, 'v>(arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
+    let time = |value: &CowVal<'b, 'v>| value.downcast_ref::<CelTimestamp>().map(|time| *time.inner());
+    let [now, then] = arguments.as_slice() else { return Err(ExecutionError::MissingArgumentOrTarget) };
+    let (Some(now), Some(then)) = (time(now), time(then)) else {
+        return Err(ExecutionError::function_error("timeSince", "not a timestamp"));
+    };
+    let between = now.signed_duration_since(then);
+    let (least, most) = (chrono::Duration::nanoseconds(i64::MIN), chrono::Duration::nanoseconds(i64::MAX));
+    Ok(CowVal::owned(CelDuration::from(between.clamp(least, most))))
+}
+
 /// Nanoseconds. `None` when it is not a duration, or one beyond 292 years.
 fn parse(text: &str) -> Option<i64> {
     let (negative, mut rest) = match text.strip_prefix('-') {

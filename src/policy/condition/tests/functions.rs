@@ -604,6 +604,7 @@ const SPIFFE: &[(&str, &str)] = &[
 const TIMES: &[(&str, &str)] = &[
     ("timeSince(timestamp('2021-01-01T00:00:00Z')) > duration('1h')", "true"),
     ("timestamp('2021-01-01T00:00:00Z').timeSince() > duration('1h')", "true"),
+    ("timeSince(timestamp('0001-01-01T00:00:00Z')) > duration('2562047h')", "true"),
     ("duration('1h30m')", r#""5400s""#),
     ("duration('1.5h').getMinutes()", "90"),
     ("duration('3750s').getMilliseconds()", "3750000"),
